@@ -1,0 +1,57 @@
+"""Engines behind one small protocol: load, generate, describe (and the logits, to check what they compute).
+
+Nothing here imports an engine until it is asked for by name: a worker holds one engine, the pytest process
+holds none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+# Engine name in scenario ids -> module:class.
+_ENGINES = {
+    "onnx": "tokgate.engines.onnxruntime:OnnxRuntimeEngine",
+    "transformers": "tokgate.engines.transformers:TransformersEngine",
+}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one generate call did: `tokens` [batch, output_len], and its wall seconds.
+
+    `prefill_s` runs from the call to the first token of every sequence being known; `total_s` to the last.
+    """
+
+    tokens: Tokens
+    prefill_s: float
+    total_s: float
+
+
+class Engine(Protocol):
+    """One loaded model. Greedy decoding, end-of-sequence ignored, exactly `output_len` tokens a sequence."""
+
+    def generate(self, prompts: Tokens, output_len: int) -> Generation:
+        """Continues `prompts` [batch, prompt_len] by `output_len` >= 1 tokens each."""
+
+    def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits:
+        """Logits [batch, steps, vocab] that predict `continuation` [batch, steps], each step fed the true token.
+
+        Computed through the same prefill and decode path that `generate` uses.
+        """
+
+    def describe(self) -> dict[str, str]:
+        """Versions and choices worth recording: library version, graph, threads, spinning."""
+
+
+def load(name: str, model_dir: str, threads: int, settings: dict[str, Any]) -> Engine:
+    """Loads `model_dir` in engine `name` with `threads` compute threads. Raises KeyError for an unknown name."""
+    module, _, class_name = _ENGINES[name].partition(":")
+    return cast(Engine, getattr(import_module(module), class_name)(model_dir, threads, settings))

@@ -1,0 +1,1 @@
+"""What is sent to an engine: prompts of exact token length."""

@@ -1,0 +1,133 @@
+"""A child process that reports events: how models are built and launches measured.
+
+The child writes one JSON object a line; the parent hears each as it comes. The child dies when the parent
+does (its standard input closes), and takes its process group with it when the parent stops it. Standard
+library alone: a worker runs in whatever environment holds the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+_TAIL_BYTES = 4000
+
+
+class ChildError(Exception):
+    """A child ended without doing its work. `tail` is the end of what it printed."""
+
+    def __init__(self, message: str, returncode: int, tail: str = "") -> None:
+        super().__init__(message)
+        self.returncode = returncode
+        self.tail = tail
+
+
+def run_child(argv: Sequence[str], on_event: Callable[[Event], None], env: dict[str, str] | None = None) -> None:
+    """Runs `argv` until it ends, handing each event over. Raises ChildError if it fails.
+
+    The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on
+    why it failed. On KeyboardInterrupt, or when `on_event` raises, the child's process group is killed.
+    """
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**(env if env is not None else os.environ), "PYTHONPATH": _python_path()},
+            start_new_session=True,
+        )
+        last: Event = {}
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                event = _decode(line)
+                if event is not None:
+                    last = event
+                    on_event(event)
+            child.wait()
+        finally:
+            _stop(child)
+        if child.returncode == 0 and last.get("event") == "done":
+            return
+        tail = _tail(log)
+        if last.get("event") == "error":
+            raise ChildError(str(last["message"]), child.returncode, tail)
+        raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
+
+
+def child_events() -> Emit:
+    """In the child: returns `emit`, after which prints of libraries go to stderr and a lost parent ends us."""
+    sys.stdout.flush()
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    if not sys.stdin.isatty():
+        threading.Thread(target=_exit_when_parent_is_gone, daemon=True).start()
+
+    def emit(event: Event) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    return emit
+
+
+def _exit_when_parent_is_gone() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(70)
+
+
+def _python_path() -> str:
+    """tokgate itself reaches any interpreter through PYTHONPATH, the same for all."""
+    own = str(Path(__file__).resolve().parents[1])
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([own, *([inherited] if inherited else [])])
+
+
+def _decode(line: str) -> Event | None:
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _tail(log: Any) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _TAIL_BYTES))
+    return str(log.read().decode("utf-8", "replace")).strip()
+
+
+def _ending(returncode: int) -> str:
+    if returncode == 0:
+        return "the child ended before it was done"
+    if returncode == -signal.SIGKILL:
+        return "the child was killed (SIGKILL: often the kernel, out of memory)"
+    if returncode < 0:
+        return f"the child died of {signal.Signals(-returncode).name}"
+    return f"the child ended with status {returncode}"

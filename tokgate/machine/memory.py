@@ -1,0 +1,44 @@
+"""How much memory there is, and how much this process has had. Standard library alone."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+from tokgate.machine import cgroup
+from tokgate.machine.files import REAL_ROOT, bytes_of, read_table
+
+
+def total_bytes(root: Path = REAL_ROOT) -> int:
+    """The memory this process may use at most: the machine's, or less where a control group limits it."""
+    total = bytes_of(read_table(root, "proc/meminfo"), "MemTotal") or 0
+    limit = cgroup.memory_limit_bytes(root)
+    return total if limit is None else min(total, limit)
+
+
+def available_bytes(root: Path = REAL_ROOT) -> int:
+    """What a process can still take without swapping or being killed, page cache counted as free."""
+    available = bytes_of(read_table(root, "proc/meminfo"), "MemAvailable") or 0
+    headroom = cgroup.memory_headroom_bytes(root)
+    return available if headroom is None else min(available, headroom)
+
+
+def peak_rss_bytes(root: Path = REAL_ROOT) -> int:
+    """This process's largest resident memory since it started, or since reset_peak_rss()."""
+    peak = bytes_of(read_table(root, "proc/self/status"), "VmHWM")
+    # ru_maxrss is the second choice: it cannot be reset, and exec hands the parent's value down.
+    return peak if peak is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def reset_peak_rss(root: Path = REAL_ROOT) -> bool:
+    """Starts peak_rss_bytes() anew from what is resident now; False where that is not permitted."""
+    try:
+        (root / "proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def swapped_bytes(root: Path = REAL_ROOT) -> int:
+    """How much of this process lies in swap."""
+    return bytes_of(read_table(root, "proc/self/status"), "VmSwap") or 0

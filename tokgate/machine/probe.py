@@ -1,0 +1,109 @@
+"""Short fixed pieces of work that show what the machine gives right now. numpy alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# 64 x 64 is the largest product that OpenBLAS computes in the calling thread (m n k <= 2^18), so each thread
+# works for itself, whatever BLAS's own pool is set to, and numpy holds no GIL while it goes through a stack.
+_SIDE = 64
+_STACK = 32
+# 1.6 GFLOP a thread: 20 to 30 ms on a server core with AVX2.
+_PASSES = 96
+
+_QUIET_SHARE = 0.25
+_BAND = 0.25
+
+
+def matmul_probe(threads: int) -> float:
+    """Seconds that `threads` threads take for a fixed float32 matrix product each, started together."""
+    left = np.random.default_rng(0).standard_normal((_SIDE, _SIDE), dtype=np.float32)
+    stack = np.broadcast_to(left, (_STACK, _SIDE, _SIDE))
+
+    def work() -> None:
+        product = np.empty((_STACK, _SIDE, _SIDE), np.float32)
+        for _ in range(_PASSES):
+            np.matmul(stack, stack, out=product)
+
+    return _run_together([work] * threads)
+
+
+def read_bandwidth(threads: int, size_bytes: int = 512 << 20, repeats: int = 5) -> float:
+    """Bytes a second that `threads` threads read sequentially, the best of `repeats`.
+
+    `size_bytes` is memory that gets allocated; take at least four times the L3 cache.
+    """
+    # Written, so that each page is its own: untouched ones are all the same page of zeros.
+    buffer = np.ones(size_bytes, np.uint8)
+    # max of bytes is vectorised on x86 and ARM, as fast as memchr (27 to 33 GB/s by two threads of a Zen 3).
+    readers = [_reader(part) for part in np.array_split(buffer, threads)]
+    return size_bytes / min(_run_together(readers) for _ in range(repeats))
+
+
+class ProbeBand:
+    """Whether probes are within a band above what this launch gives when it is quiet.
+
+    Quiet is the fast quarter of the launch's probes so far, not its single best: on a shared host a probe
+    sometimes runs 30% faster than all others (clock boost, an idle sibling thread), and that must not condemn
+    the rest.
+    """
+
+    def __init__(self, width: float = _BAND) -> None:
+        self._width = width
+        self._seen_s: list[float] = []
+
+    def add(self, *probes_s: float) -> None:
+        self._seen_s += probes_s
+
+    def quiet_s(self) -> float:
+        """The launch's quiet level. Raises ValueError before the first probe."""
+        if not self._seen_s:
+            raise ValueError("no probe yet")
+        return float(np.quantile(self._seen_s, _QUIET_SHARE))
+
+    def fault(self, before_s: float, after_s: float) -> str | None:
+        """Adds the probes on both sides of a round, and says so when both lie beyond the band.
+
+        One alone may be a blip beside the round; load all through it shows on both sides.
+        """
+        self.add(before_s, after_s)
+        quiet_s = self.quiet_s()
+        slower = min(before_s, after_s) / quiet_s - 1
+        if slower <= self._width:
+            return None
+        probe_ms = 1e3 * min(before_s, after_s)
+        return (
+            f"probe {slower:.0%} slower than this launch's best"
+            f" ({probe_ms:.1f} ms against {1e3 * quiet_s:.1f} ms, limit {self._width:.0%}):"
+            " the host was busy; measure at a quieter time"
+        )
+
+
+def _reader(part: NDArray[np.uint8]) -> Callable[[], None]:
+    def read() -> None:
+        part.max()
+
+    return read
+
+
+def _run_together(works: Sequence[Callable[[], None]]) -> float:
+    """Seconds from the common start to the last one's end."""
+    gate = threading.Barrier(len(works) + 1)
+
+    def wait_and(work: Callable[[], None]) -> None:
+        gate.wait()
+        work()
+
+    threads = [threading.Thread(target=wait_and, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    gate.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started

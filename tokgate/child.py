@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def child_events() -> Emit:
     sys.stdout.flush()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    if not sys.stdin.isatty():
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_exit_when_parent_is_gone, daemon=True).start()
 
     def emit(event: Event) -> None:

@@ -1,0 +1,48 @@
+# `make cpu` measures this machine; `make test` runs the suite's own tests. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: cpu nightly test e2e bench check format clean help
+
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+cpu: $(VENV)/cpu.stamp ## measure and judge a few rows (quick profile)
+	$(PYTEST) -m cpu --perf-profile quick
+
+nightly: $(VENV)/cpu.stamp ## measure and judge the whole matrix, as a gate
+	$(PYTEST) -m cpu --perf-profile nightly --perf-require-baseline
+
+test: $(VENV)/dev.stamp ## the suite's own tests
+	$(PYTEST) -n auto
+
+e2e: $(VENV)/cpu.stamp ## a short real run: tiny model, real export, real ONNX Runtime, then accept and judge
+	$(PYTEST) -m e2e -rA
+
+bench: $(VENV)/cpu.stamp ## speed of the suite's own parts, as ratios measured interleaved
+	$(BIN)/python -m bench
+
+check: $(VENV)/dev.stamp ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## apply lint and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/cpu.stamp: $(BIN)/python requirements-cpu.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cpu.txt
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/cpu.stamp requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean: ## remove the environment and what runs left here
+	rm -rf $(VENV) .tokgate .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis

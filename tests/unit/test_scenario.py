@@ -1,0 +1,128 @@
+"""Scenario ids, and matrices that refuse what they do not understand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.errors import InputError
+from tokgate.scenario import Group, Scenario, load_matrix
+from tokgate.session import check_slug
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+MATRIX = """
+device = "cpu"
+model = "qwen2.5-0.5b-instruct"
+[profiles.quick]
+launches = 3
+rounds = 2
+only = "quick"
+[profiles.nightly]
+launches = 6
+rounds = 3
+[[group]]
+engine = "onnx"
+precisions = ["fp32", "int8"]
+rows = ["1x5->50", "8x5->50"]
+quick = ["1x5->50"]
+selections = ["ens"]
+[[group]]
+engine = "onnx"
+precisions = ["int8"]
+variants = ["nospin"]
+gated = ["cpu_time_per_token"]
+rows = ["1x128->64"]
+"""
+VARIANTS = '[nospin]\nengine = "onnx"\nsettings = { allow_spinning = false }\n'
+
+
+@pytest.fixture
+def matrix_file(tmp_path: Path) -> Path:
+    (tmp_path / "variants.toml").write_text(VARIANTS)
+    path = tmp_path / "cpu.toml"
+    path.write_text(MATRIX)
+    return path
+
+
+def test_ids_read_as_the_design_gives_them() -> None:
+    group = Group("qwen2.5-0.5b", "qwen2.5-0.5b-dummy", "onnx", "int8", ("nospin",))
+    assert Scenario(group, 8, 5, 50).id == "qwen2.5-0.5b-dummy.onnx.int8.nospin.b8.p5.o50"
+
+
+@given(st.integers(1, 999), st.integers(1, 9999), st.integers(1, 9999))
+def test_every_id_can_name_a_baseline_file(batch: int, prompt_len: int, output_len: int) -> None:
+    row = Scenario(Group("tiny", "tiny-dummy", "onnx", "fp32"), batch, prompt_len, output_len)
+    assert check_slug("scenario", row.id) == row.id
+
+
+def test_a_profile_holds_its_rows(matrix_file: Path) -> None:
+    matrix = load_matrix(matrix_file)
+    assert [row.shape_id for row in matrix.rows("quick")] == ["b1.p5.o50", "b1.p5.o50"]
+    assert len(matrix.rows("nightly")) == 5
+    assert len(matrix.rows("nightly", "ens")) == 4
+    assert matrix.profile("nightly").launches == 6
+
+
+def test_variants_bring_their_settings_and_gates(matrix_file: Path) -> None:
+    row = load_matrix(matrix_file).scenarios[-1]
+    assert row.group.settings == (("allow_spinning", False),)
+    assert row.gated == ("cpu_time_per_token",)
+
+
+def test_the_weights_in_use_stand_in_the_id(matrix_file: Path) -> None:
+    matrix = load_matrix(matrix_file).with_models(lambda shape: f"{shape}-dummy")
+    assert matrix.rows("quick")[0].id == "qwen2.5-0.5b-instruct-dummy.onnx.fp32.b1.p5.o50"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('engine = "onnx"', 'engin = "onnx"', "did you mean `engine`"),
+        ("quick = [", "quik = [", "did you mean `quick`"),
+        ('"8x5->50"]', '"8x5-50"]', "'8x5->50'"),
+        ('"8x5->50"]', '"0x5->50"]', "start at 1"),
+        ('"8x5->50"]', '"1x5->50"]', "twice"),
+        ('quick = ["1x5->50"]', 'quick = ["2x5->50"]', "not one of its rows"),
+        ('["fp32", "int8"]', '["fp32", "int88"]', "did you mean 'int8'"),
+        ('["nospin"]', '["nospinn"]', "did you mean 'nospin'"),
+        ("launches = 6", "launches = 0", "at least one launch"),
+        ("launches = 6", 'launches = "6"', "Expected `int`"),
+        ("device =", "device", "not TOML"),
+    ],
+)
+def test_a_slip_in_a_matrix_is_named(matrix_file: Path, old: str, new: str, said: str) -> None:
+    assert old in MATRIX
+    matrix_file.write_text(MATRIX.replace(old, new, 1))
+    with pytest.raises(InputError, match="cpu.toml") as error:
+        load_matrix(matrix_file)
+    assert said in str(error.value)
+
+
+def test_unknown_profiles_and_selections_are_named(matrix_file: Path) -> None:
+    matrix = load_matrix(matrix_file)
+    with pytest.raises(InputError, match="did you mean 'nightly'"):
+        matrix.rows("nigthly")
+    with pytest.raises(InputError, match="known are ens"):
+        matrix.rows("quick", "edge")
+
+
+def test_the_cpu_matrix_holds_what_was_asked_for() -> None:
+    matrix = load_matrix(ROOT / "scenarios" / "cpu.toml")
+    rows = {(row.group.engine, row.group.precision, row.group.variants, row.shape_id) for row in matrix.scenarios}
+    shapes = [
+        "b1.p5.o50", "b8.p5.o50", "b1.p200.o50", "b4.p200.o50", "b1.p128.o64", "b4.p128.o64", "b8.p128.o64",
+        "b1.p512.o16", "b1.p128.o16", "b1.p128.o256", "b1.p32.o512",
+    ]  # fmt: skip
+    for precision in ("fp32", "int8"):
+        assert {("onnx", precision, (), shape) for shape in shapes} <= rows
+        nospin = [row for row in matrix.scenarios if row.group.variants and row.group.precision == precision]
+        assert all("cpu_time_per_token" in row.gated for row in nospin)
+        assert nospin
+    assert {("transformers", "fp32", (), "b1.p200.o50"), ("transformers", "fp32", (), "b8.p5.o50")} <= rows
+    assert any(row.group.shape == "mistral-7b" and row.group.precision == "int8" for row in matrix.scenarios)
+    assert all(row.group.shape != "mistral-7b" for row in matrix.rows("nightly", "ens"))

@@ -1,0 +1,98 @@
+"""One launch as the pytest process sees it: start a worker on a plan, hear its events, keep what they say."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokgate.child import ChildError, Event, run_child
+from tokgate.errors import MeasurementError
+from tokgate.metrics import Round
+from tokgate.plan import LaunchPlan
+
+
+@dataclass
+class LaunchRecord:
+    """What one worker measured. `rounds` holds the undisturbed ones by scenario id.
+
+    `disturbed` counts the disturbed rounds by scenario id, repeated ones included; `causes` says by what, once
+    for every disturbed round that could not be repeated. `accuracy` is the worker's accuracy event.
+    """
+
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
+    disturbed: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, list[str]] = field(default_factory=dict)
+    unequal: dict[str, str] = field(default_factory=dict)
+    engine: dict[str, str] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    load_s: float = 0.0
+    total_s: float = 0.0
+    measured_s: float = 0.0
+
+
+def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -> LaunchRecord:
+    """Measures `plan` in a fresh process of the interpreter `python`.
+
+    `on_round` hears the scenario id of each round that ended. Raises MeasurementError if the worker fails.
+    """
+    record = LaunchRecord()
+    planned = {row.scenario: row for row in plan.rows}
+
+    def hear(event: Event) -> None:
+        kind = event["event"]
+        if kind == "round":
+            row = planned[event["scenario"]]
+            _keep_round(record, event, row.batch, row.batch * row.prompt_len, row.output_tokens)
+            if not event["repeated"]:
+                on_round(event["scenario"])
+        elif kind == "loaded":
+            record.load_s, record.engine = event["load_s"], event["engine"]
+        elif kind == "accuracy":
+            record.accuracy = {key: value for key, value in event.items() if key != "event"}
+        elif kind == "done":
+            record.total_s, record.measured_s = event["total_s"], event["measured_s"]
+
+    with tempfile.TemporaryDirectory(prefix="tokgate-") as folder:
+        path = Path(folder) / "plan.json"
+        plan.write(path)
+        try:
+            run_child([python, "-m", "tokgate.worker", str(path)], hear)
+        except ChildError as error:
+            raise MeasurementError(f"the {plan.engine} worker failed: {error}") from None
+    return record
+
+
+def _keep_round(record: LaunchRecord, event: Event, batch: int, prompt_tokens: int, output_tokens: int) -> None:
+    scenario = event["scenario"]
+    record.events.append(event)
+    if event["disturbed"] is not None:
+        record.disturbed[scenario] = record.disturbed.get(scenario, 0) + 1
+        if not event["repeated"]:
+            record.causes.setdefault(scenario, []).append(event["disturbed"])
+        return
+    if (event["prompt_tokens"], event["output_tokens"]) != (prompt_tokens, output_tokens):
+        record.unequal[scenario] = (
+            f"the engine was given {event['prompt_tokens']} prompt tokens and made {event['output_tokens']} "
+            f"output tokens; planned were {prompt_tokens} and {output_tokens}"
+        )
+        return
+    record.rounds.setdefault(scenario, []).append(
+        Round(
+            output_tokens=event["output_tokens"],
+            batch=batch,
+            prefill_s=event["prefill_s"],
+            total_s=event["total_s"],
+            cpu_s=event["use"]["own_cpu_s"],
+            peak_rss_bytes=event["peak_rss_bytes"],
+        )
+    )
+
+
+def default_python() -> str:
+    """The interpreter that measures unless another is asked for: the one that runs the suite."""
+    return sys.executable

@@ -1,0 +1,52 @@
+"""From what a round did to the metrics of a row. Pure; the definitions are vLLM's where it has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokgate.session import Better
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Name, unit and direction of a metric; durations in seconds."""
+
+    name: str
+    unit: str
+    better: Better
+
+
+OFFLINE_METRICS = (
+    Metric("output_throughput", "tok/s", "higher"),
+    Metric("ttft", "s", "lower"),
+    Metric("tpot", "s", "lower"),
+    Metric("e2el", "s", "lower"),
+    Metric("cpu_time_per_token", "s", "lower"),
+    Metric("peak_memory", "B", "lower"),
+)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One generate call: wall seconds to the first token of all sequences and to the last, and its cost."""
+
+    output_tokens: int
+    batch: int
+    prefill_s: float
+    total_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+
+    def values(self) -> dict[str, float]:
+        """Metric name -> value. TPOT is (E2EL - TTFT) / (n - 1) and exists only for n > 1 tokens a sequence."""
+        per_sequence = self.output_tokens // self.batch
+        values = {
+            "output_throughput": self.output_tokens / self.total_s,
+            "ttft": self.prefill_s,
+            "e2el": self.total_s,
+            "cpu_time_per_token": self.cpu_s / self.output_tokens,
+            "peak_memory": float(self.peak_rss_bytes),
+        }
+        if per_sequence > 1:
+            values["tpot"] = (self.total_s - self.prefill_s) / (per_sequence - 1)
+        return values

@@ -1,0 +1,53 @@
+"""From the command line's options to an open device run: machine, interpreter, progress, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from tokgate.machine.cpus import usable_cores
+from tokgate.machine.fingerprint import fingerprint, isa
+from tokgate.models.source import ModelSource
+from tokgate.perf import cache_root
+from tokgate.report.progress import open_progress
+from tokgate.run import DeviceRun, Options
+from tokgate.runner import Setting
+from tokgate.scenario import Matrix
+from tokgate.session import check_slug
+
+
+def open_run(
+    matrix: Matrix,
+    option: Any,
+    root: Path,
+    sources: dict[str, ModelSource],
+    command: str,
+    terminal: Callable[[], AbstractContextManager[None]] | None,
+) -> DeviceRun:
+    """Raises InputError for a bad machine id, or baselines that cannot be read."""
+    machine = fingerprint()
+    if option.perf_machine:
+        machine["id"] = check_slug("--perf-machine", option.perf_machine)
+    options = Options(
+        profile=option.perf_profile,
+        model=option.perf_model,
+        selection=option.perf_select,
+        baselines_dir=root / option.perf_baselines,
+        sessions_dir=root / option.perf_sessions,
+        lock_timeout_s=option.perf_lock_timeout,
+    )
+    setting = Setting(
+        profile=matrix.profile(option.perf_profile),
+        sources=sources,
+        cache_root=cache_root(option),
+        python=option.perf_python,
+        isa=isa(),
+        threads=usable_cores(),
+        seed=command,
+    )
+    run = DeviceRun(matrix, options, setting, machine, open_progress(terminal, option.verbose), command)
+    for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(option.perf_profile)}.values():
+        run.progress.say(f"{source.model_id}: {source.note}")
+    return run

@@ -1,0 +1,117 @@
+"""What the pytest hooks and fixtures share: the matrices, the device runs, and the clocks of the items."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import msgspec
+
+from tokgate.errors import InputError
+from tokgate.models.cache import default_cache_root
+from tokgate.models.source import ModelSource, resolve
+from tokgate.replay import ReplayClock
+from tokgate.scenario import Matrix, Scenario, load_matrix
+
+if TYPE_CHECKING:
+    from tokgate.run import DeviceRun
+
+SCENARIOS_DIR = Path(__file__).resolve().parents[1] / "scenarios"
+
+
+class Perf:
+    """One pytest run. Cheap to make: engines, machine and statistics are looked at when an item needs them."""
+
+    def __init__(
+        self,
+        option: Any,
+        root: Path,
+        command: str,
+        terminal: Callable[[], AbstractContextManager[None]] | None,
+    ) -> None:
+        self.option = option
+        self.root = root
+        self.command = command
+        self._terminal = terminal
+        self._matrices: dict[str, Matrix] = {}
+        self._sources: dict[str, ModelSource] = {}
+        self._selected: dict[str, list[Scenario]] = {}
+        self._runs: dict[str, DeviceRun] = {}
+        self._clocks: dict[Scenario, ReplayClock] = {}
+
+    def scenarios(self, file: str) -> list[Scenario]:
+        """The rows of scenarios/<file> that the options choose, with the ids of the weights in use."""
+        return self.matrix(file).rows(self.option.perf_profile, self.option.perf_select)
+
+    def matrix(self, file: str) -> Matrix:
+        if file not in self._matrices:
+            matrix = load_matrix(SCENARIOS_DIR / file)
+            for row in matrix.scenarios:
+                self._resolve(row.group.shape, matrix)
+            matrix = matrix.with_models(lambda shape: self._sources[shape].model_id)
+            for row in matrix.rows(self.option.perf_profile):
+                _check_context(row, self._sources[row.group.shape])
+            self._matrices[file] = matrix
+        return self._matrices[file]
+
+    def select(self, file: str, scenario: Scenario) -> None:
+        self._selected.setdefault(file, []).append(scenario)
+
+    def clock(self, scenario: Scenario) -> ReplayClock:
+        """The clock that pytest-benchmark reads for this scenario's item."""
+        return self._clocks.setdefault(scenario, ReplayClock())
+
+    def run(self, file: str) -> DeviceRun:
+        """The device run of a matrix, opened when the first item asks. Raises InputError."""
+        if file not in self._runs:
+            from tokgate.opening import open_run
+
+            self._runs[file] = open_run(
+                self.matrix(file), self.option, self.root, self._sources, self.command, self._terminal
+            )
+            self._runs[file].select(self._selected.get(file, []))
+        return self._runs[file]
+
+    def session_data(self) -> list[Any]:
+        """The sessions measured so far, as JSON-ready data."""
+        return [msgspec.to_builtins(run.session()) for run in self._runs.values() if run.measured]
+
+    def report(self, terminalreporter: Any) -> None:
+        """Prints the table of every device run, and where the session file is."""
+        from tokgate.report.terminal import write_report
+
+        for run in self._runs.values():
+            if run.measured:
+                write_report(run, terminalreporter)
+
+    def finish(self) -> None:
+        """Keeps the sessions and frees the devices."""
+        for run in self._runs.values():
+            if run.measured:
+                run.save()
+            run.close()
+
+    def _resolve(self, shape: str, matrix: Matrix) -> None:
+        """--perf-model stands for the matrix's own model; rows that name another keep theirs."""
+        if shape in self._sources:
+            return
+        option = self.option.perf_model
+        if shape != matrix.model and option not in ("auto", "dummy"):
+            option = "auto"
+        # `-m unit` collects the measuring items only to deselect them: no reason to ask the network.
+        ask = self.option.markexpr != "unit"
+        self._sources[shape] = resolve(option, shape, allow_network=ask)
+
+
+def cache_root(option: Any) -> Path:
+    return Path(option.perf_cache) if option.perf_cache else default_cache_root()
+
+
+def _check_context(row: Scenario, source: ModelSource) -> None:
+    tokens = row.prompt_len + row.output_len
+    if tokens > source.max_context:
+        raise InputError(
+            f"{row.id} cannot be measured: {row.prompt_len} prompt and {row.output_len} output tokens make "
+            f"{tokens}; the context of {source.model_id} ends at {source.max_context}"
+        )

@@ -1,0 +1,131 @@
+"""The pytest hooks of tokgate, and nothing else: options, items, reports. The work is in run.py and report/."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokgate.errors import TokgateError
+from tokgate.perf import Perf
+from tokgate.scenario import Scenario
+
+PERF = pytest.StashKey[Perf]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tokgate", "tokgate: performance tests of LLM inference")
+    group.addoption(
+        "--perf-profile",
+        default="quick",
+        metavar="NAME",
+        help="how much is measured: quick (default) or nightly; a profile is judged against its own sessions",
+    )
+    group.addoption(
+        "--perf-model",
+        default="auto",
+        metavar="MODEL",
+        help="auto (default: the pinned hub snapshot if cached or reachable, else dummy weights), dummy, "
+        "a shape of scenarios/models/ such as tiny, org/name@<40 hex revision>, or a directory",
+    )
+    group.addoption("--perf-select", metavar="NAME", help="only the rows of a selection, such as ens")
+    group.addoption(
+        "--perf-require-baseline", action="store_true", help="a row without accepted sessions fails"
+    )
+    group.addoption("--perf-strict", action="store_true", help="an INCONCLUSIVE row fails")
+    group.addoption(
+        "--perf-baselines", default="baselines", metavar="DIR", help="where accepted sessions are (read only)"
+    )
+    group.addoption(
+        "--perf-sessions", default=".tokgate/sessions", metavar="DIR", help="where this run's session file goes"
+    )
+    group.addoption("--perf-machine", metavar="ID", help="judge as this machine instead of the one found")
+    group.addoption(
+        "--perf-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="the interpreter that builds and measures (default: this one)",
+    )
+    group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
+    group.addoption(
+        "--perf-lock-timeout",
+        type=float,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how long to wait for another run on this device (default: 3600)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    command = shlex.join(["pytest", *(str(arg) for arg in config.invocation_params.args)])
+    config.stash[PERF] = Perf(config.option, config.rootpath, command, _console_writer(config))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("matrix")
+    if marker is None or "scenario" not in metafunc.fixturenames:
+        return
+    try:
+        scenarios = metafunc.config.stash[PERF].scenarios(marker.args[0])
+    except TokgateError as error:
+        raise pytest.UsageError(str(error)) from None
+    metafunc.parametrize("scenario", scenarios, ids=[scenario.id for scenario in scenarios])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups run whole, so their items stand together; a suite's item comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("suite") is not None)
+    perf = config.stash[PERF]
+    for item in items:
+        scenario = scenario_of(item)
+        if scenario is not None:
+            perf.select(matrix_of(item), scenario)
+            # The clock replays recorded durations into pytest-benchmark, see fixtures/publishing.py.
+            item.add_marker(pytest.mark.benchmark(timer=perf.clock(scenario), group=scenario.group.id))
+
+
+def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:
+    sessions = config.stash[PERF].session_data()
+    if sessions:
+        output_json["tokgate"] = sessions[0] if len(sessions) == 1 else sessions
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    config.stash[PERF].report(terminalreporter)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[PERF].finish()
+
+
+@pytest.fixture(scope="session")
+def perf(request: pytest.FixtureRequest) -> Iterator[Perf]:
+    """The measuring run: see tokgate.perf."""
+    yield request.config.stash[PERF]
+
+
+def scenario_of(item: pytest.Item) -> Scenario | None:
+    callspec = getattr(item, "callspec", None)
+    scenario = callspec.params.get("scenario") if callspec else None
+    return scenario if isinstance(scenario, Scenario) else None
+
+
+def matrix_of(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("matrix")
+    assert marker is not None, f"{item.nodeid} needs @pytest.mark.matrix('file.toml')"
+    return str(marker.args[0])
+
+
+def _console_writer(config: pytest.Config) -> Any:
+    """Gives the terminal back for the time of a `with`, whatever capture is on."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    return capture.global_and_fixture_disabled if capture else None
+
+

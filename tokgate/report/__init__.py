@@ -1,0 +1,1 @@
+"""How sessions and verdicts are shown: in the terminal, to JUnit, to people."""

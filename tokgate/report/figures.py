@@ -1,0 +1,20 @@
+"""The figures of a scenario, one a metric, for pytest-benchmark's extra_info and JUnit's properties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+from tokgate.session import Row
+
+_SUFFIX = {"tok/s": "tok_s", "s": "s", "B": "bytes"}
+
+
+def typical(row: Row) -> float:
+    """What the row's launches showed: the median launch of the median iterations, in the row's unit."""
+    return median(median(launch) for launch in row.launches)
+
+
+def figures(rows: Iterable[Row]) -> dict[str, float]:
+    """Metric name with its unit -> typical value, such as {"ttft_s": 0.12, "output_throughput_tok_s": 14.1}."""
+    return {f"{row.metric}_{_SUFFIX.get(row.unit, row.unit)}": typical(row) for row in rows}

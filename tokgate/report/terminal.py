@@ -1,0 +1,155 @@
+"""The one table: scenario, throughput, TTFT, TPOT, change with its interval, verdict. 80 columns suffice."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
+from tokgate.report.figures import typical
+from tokgate.report.units import percent, text_of
+from tokgate.session import Row, Session
+
+if TYPE_CHECKING:
+    from tokgate.run import DeviceRun
+
+_STYLES = {
+    Verdict.REGRESSED: "bold red",
+    Verdict.INVALID: "bold red",
+    Verdict.PASS: "green",
+    Verdict.IMPROVED: "bold green",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NO_BASELINE: "yellow",
+    Verdict.DRIFT: "yellow",
+}
+_SEVERITY = (
+    Verdict.INVALID,
+    Verdict.REGRESSED,
+    Verdict.NO_BASELINE,
+    Verdict.INCONCLUSIVE,
+    Verdict.DRIFT,
+    Verdict.IMPROVED,
+    Verdict.PASS,
+)
+_COLUMNS = (("", 13, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
+            ("worse by [interval]", 28, "left"), ("verdict", 12, "left"))  # fmt: skip
+_REASONS_SHOWN = 6
+
+
+def write_report(run: DeviceRun, terminalreporter: Any) -> None:
+    """Writes the run's table into pytest's summary, and where its session file is."""
+    session, verdict = run.session(), run.session_verdict()
+    terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
+    width = min(terminalreporter._tw.fullwidth, 100)
+    text = io.StringIO()
+    console = Console(
+        file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False
+    )
+    console.print(render(session, verdict, run.skipped()))
+    console.print(Text(f"session: {run.session_path}", overflow="fold"))
+    terminalreporter.write(text.getvalue())
+
+
+def print_verdict(session: Session, verdict: SessionVerdict) -> None:
+    """Prints a judged session to standard output."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console.print(Text(f"{session.id}: {session.machine_id}, profile {session.profile}", style="bold"))
+    console.print(render(session, verdict, {}))
+
+
+def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -> RenderableType:
+    """The table of a session, what was blind above it, and what must be read beside it below."""
+    parts: list[RenderableType] = [*_blind_lines(verdict)]
+    groups: dict[str, list[str]] = {}
+    for row in session.rows:
+        shape = row.scenario.rsplit(".", 3)
+        group = row.group or shape[0]
+        names = groups.setdefault(group, [])
+        if row.scenario not in names:
+            names.append(row.scenario)
+    for group, scenarios in groups.items():
+        parts.append(Text(group, style="bold"))
+        parts.append(_table(group, scenarios, session.rows, verdict))
+    parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
+    parts += _closing_lines(verdict)
+    return Group(*parts)
+
+
+def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: SessionVerdict) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for name, width, side in _COLUMNS:
+        table.add_column(name, width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
+    for scenario in scenarios:
+        values = {row.metric: row for row in rows if row.scenario == scenario}
+        judged = worst(verdict.of_scenario(scenario))
+        table.add_row(
+            scenario.removeprefix(f"{group}."),
+            *(_value(values.get(metric)) for metric in ("output_throughput", "ttft", "tpot")),
+            _change(judged),
+            Text(str(judged.verdict), style=_STYLES[judged.verdict]) if judged else "",
+        )
+    return table
+
+
+def worst(rows: Iterable[RowVerdict]) -> RowVerdict | None:
+    """Of a scenario's gated rows the one to show: the gravest verdict, then the largest change."""
+    gated = [row for row in rows if row.gated]
+    if not gated:
+        return None
+    return min(gated, key=lambda row: (_SEVERITY.index(row.verdict), -(row.change_pct or 0.0)))
+
+
+def _value(row: Row | None) -> str:
+    return text_of(typical(row), row.unit).removesuffix(" tok/s") if row else ""
+
+
+def _change(row: RowVerdict | None) -> str:
+    if row is None or row.change_pct is None:
+        return ""
+    label = "" if row.metric == "output_throughput" else f"{row.metric} "
+    interval = f" [{row.ci_pct[0]:+.1f}, {row.ci_pct[1]:+.1f}]" if row.ci_pct else ""
+    return f"{label}{percent(row.change_pct)}{interval}"
+
+
+def _blind_lines(verdict: SessionVerdict) -> list[Text]:
+    blind = verdict.blind
+    if not blind:
+        return []
+    gated = sum(row.gated for row in verdict.rows)
+    seen = [row.mde_pct for row in blind if row.mde_pct is not None]
+    smallest = f"; they see {min(seen):.0f}% to {max(seen):.0f}% and more" if seen else ""
+    return [
+        Text(
+            f"BLIND: {len(blind)} of {gated} gated rows would miss a change as large as their margin{smallest}. "
+            "Accept more sessions.",
+            style="yellow",
+        )
+    ]
+
+
+def _closing_lines(verdict: SessionVerdict) -> list[Text]:
+    lines = []
+    if verdict.suite.change_pct is not None:
+        interval = verdict.suite.ci_pct
+        bounds = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
+        lines.append(
+            Text(f"all {verdict.suite.rows} gated rows: {percent(verdict.suite.change_pct)}{bounds} {verdict.suite.verdict}")
+        )
+    lines += [Text(f"note: {note}") for note in verdict.notes]
+    lines += [Text(f"limit: {limit.scenario} {limit.why}", style="bold red") for limit in verdict.limits if limit.broken]
+    counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
+    counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(verdict.outcome.value, "bold yellow")
+    lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}", style=style))
+    shown = verdict.reasons[:_REASONS_SHOWN]
+    lines += [Text(f"  {reason}") for reason in shown]
+    if len(verdict.reasons) > len(shown):
+        lines.append(Text(f"  and {len(verdict.reasons) - len(shown)} more, in the session file"))
+    return lines

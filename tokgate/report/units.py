@@ -1,0 +1,29 @@
+"""Values as people read them."""
+
+from __future__ import annotations
+
+
+def text_of(value: float, unit: str) -> str:
+    """Three significant digits and a unit: 0.1234 s -> '123 ms', 1.9e9 B -> '1.77 GiB', 14.23 tok/s -> '14.2 tok/s'."""
+    if unit == "s":
+        return _seconds(value)
+    if unit == "B":
+        return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+    return f"{_digits(value)} {unit}".strip()
+
+
+def _seconds(value: float) -> str:
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
+        if value * factor >= 1 or unit == "us":
+            return f"{_digits(value * factor)} {unit}"
+    raise AssertionError("unreachable")
+
+
+def _digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def percent(value: float) -> str:
+    return f"{value:+.1f}%"

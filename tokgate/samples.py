@@ -1,0 +1,45 @@
+"""From launches to the rows of a session, and to the reasons why a scenario cannot be believed. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tokgate.launch import LaunchRecord
+from tokgate.metrics import OFFLINE_METRICS
+from tokgate.scenario import Profile, Scenario
+from tokgate.session import Row
+
+
+def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
+    """The scenario's rows, one a metric; launches without an undisturbed round are left out (see faults_of)."""
+    launches = [
+        [sample.values() for sample in record.rounds[scenario.id]]
+        for record in records
+        if record.rounds.get(scenario.id)
+    ]
+    return [
+        Row(
+            scenario=scenario.id,
+            metric=metric.name,
+            unit=metric.unit,
+            better=metric.better,
+            gated=metric.name in scenario.gated,
+            group=scenario.group.id,
+            launches=[[values[metric.name] for values in launch] for launch in launches],
+        )
+        for metric in OFFLINE_METRICS
+        if launches and metric.name in launches[0][0]
+    ]
+
+
+def faults_of(scenario: Scenario, records: Sequence[LaunchRecord], profile: Profile) -> list[str]:
+    """Why the scenario's samples cannot be believed, each with what to do; none if they can."""
+    faults = [record.unequal[scenario.id] for record in records if scenario.id in record.unequal][:1]
+    planned = profile.launches * profile.rounds
+    measured = sum(len(record.rounds.get(scenario.id, [])) for record in records)
+    if measured < planned:
+        causes = Counter(cause for record in records for cause in record.causes.get(scenario.id, []))
+        because = "".join(f"; {cause}" for cause, _ in causes.most_common(2))
+        faults.append(f"{measured} of {planned} planned rounds are usable{because}")
+    return faults

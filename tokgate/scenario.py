@@ -1,0 +1,232 @@
+"""What to measure: scenarios, their ids, and the matrices in scenarios/*.toml that hold them.
+
+A row of a matrix is written `batch x prompt_len -> output_len`, all in sequences and tokens: "8x5->50".
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tokgate.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "bnb4")
+DEFAULT_GATED = ("output_throughput", "ttft")
+_ROW = re.compile(r"(\d+)x(\d+)->(\d+)")
+
+
+@dataclass(frozen=True)
+class Group:
+    """What one worker can measure: one model in one engine at one precision with one set of settings.
+
+    `model` is the id part of the weights in use, once they are known; `shape` the name under
+    scenarios/models/ that the matrix gives. `settings` go to the engine as they are.
+    """
+
+    shape: str
+    model: str
+    engine: str
+    precision: str
+    variants: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return ".".join([self.model, self.engine, self.precision, *self.variants])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of the matrix: `batch` prompts of `prompt_len` tokens, each continued by `output_len` tokens."""
+
+    group: Group
+    batch: int
+    prompt_len: int
+    output_len: int
+    gated: tuple[str, ...] = DEFAULT_GATED
+    quick: bool = False
+    selections: tuple[str, ...] = ()
+
+    @property
+    def shape_id(self) -> str:
+        return f"b{self.batch}.p{self.prompt_len}.o{self.output_len}"
+
+    @property
+    def id(self) -> str:
+        return f"{self.group.id}.{self.shape_id}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is measured: `launches` fresh workers a group, each of `rounds` rounds.
+
+    `only_quick`: of the matrix only the rows marked quick.
+   """
+
+    name: str
+    launches: int
+    rounds: int
+    only_quick: bool = False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A file of scenarios/: every scenario of one device; `model` is the one of rows that name none."""
+
+    device: str
+    model: str
+    scenarios: tuple[Scenario, ...]
+    profiles: tuple[Profile, ...]
+
+    def profile(self, name: str) -> Profile:
+        for profile in self.profiles:
+            if profile.name == name:
+                return profile
+        raise InputError(_unknown("profile", name, [profile.name for profile in self.profiles]))
+
+    def rows(self, profile: str, selection: str | None = None) -> list[Scenario]:
+        """The scenarios of a profile, in the order of the file. Raises InputError for an unknown name."""
+        only_quick = self.profile(profile).only_quick
+        known = sorted({name for row in self.scenarios for name in row.selections})
+        if selection is not None and selection not in known:
+            raise InputError(_unknown("selection", selection, known))
+        return [
+            row
+            for row in self.scenarios
+            if (row.quick or not only_quick) and (selection is None or selection in row.selections)
+        ]
+
+    def with_models(self, model_of: Callable[[str], str]) -> Matrix:
+        """The same matrix with `model_of(shape)` as the model part of every id."""
+
+        def renamed(row: Scenario) -> Scenario:
+            return replace(row, group=replace(row.group, model=model_of(row.group.shape)))
+
+        return replace(self, scenarios=tuple(renamed(row) for row in self.scenarios))
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    pass
+
+
+class _Profile(_Strict):
+    launches: int
+    rounds: int
+    only: Literal["quick"] | None = None
+
+
+class _Variant(_Strict):
+    engine: str
+    settings: dict[str, Any]
+
+
+class _Group(_Strict):
+    engine: str
+    precisions: list[str]
+    rows: list[str]
+    model: str | None = None
+    variants: list[str] = []
+    gated: tuple[str, ...] = DEFAULT_GATED
+    quick: list[str] = []
+    selections: tuple[str, ...] = ()
+
+
+class _File(_Strict):
+    device: str
+    model: str
+    group: list[_Group]
+    profiles: dict[str, _Profile]
+
+
+def load_matrix(path: Path) -> Matrix:
+    """Reads a matrix. Raises InputError, naming the place."""
+    file = _read(path, _File)
+    variants = _read(path.with_name("variants.toml"), dict[str, _Variant])
+    scenarios: list[Scenario] = []
+    for number, group in enumerate(file.group, 1):
+        place = f"{path}: group {number}"
+        for row in _rows(group, place, file.model, variants):
+            if any(row.id == other.id for other in scenarios):
+                raise InputError(f"{place}: {row.id} stands twice")
+            scenarios.append(row)
+    profiles = tuple(_profile(name, value, path) for name, value in file.profiles.items())
+    return Matrix(file.device, file.model, tuple(scenarios), profiles)
+
+
+def _rows(
+    group: _Group, place: str, default_model: str, variants: dict[str, _Variant]
+) -> Iterator[Scenario]:
+    settings: dict[str, Any] = {}
+    for name in group.variants:
+        if name not in variants:
+            raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
+        if variants[name].engine != group.engine:
+            raise InputError(f"{place}: variant {name} is of engine {variants[name].engine}, not {group.engine}")
+        settings.update(variants[name].settings)
+    for text in group.quick:
+        if text not in group.rows:
+            raise InputError(f"{place}: quick names {text!r}, which is not one of its rows")
+    for precision in group.precisions:
+        if precision not in PRECISIONS:
+            raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
+        shape = group.model or default_model
+        key = Group(shape, shape, group.engine, precision, tuple(group.variants), tuple(sorted(settings.items())))
+        for text in group.rows:
+            batch, prompt_len, output_len = _parse_row(text, place)
+            quick = text in group.quick
+            yield Scenario(key, batch, prompt_len, output_len, group.gated, quick, group.selections)
+
+
+def _parse_row(text: str, place: str) -> tuple[int, int, int]:
+    match = _ROW.fullmatch(text)
+    if not match:
+        raise InputError(f"{place}: row {text!r}; expected 'batch x prompt_len -> output_len' such as '8x5->50'")
+    batch, prompt_len, output_len = (int(part) for part in match.groups())
+    if min(batch, prompt_len, output_len) < 1:
+        raise InputError(f"{place}: row {text!r} holds a zero; batch and lengths start at 1")
+    return batch, prompt_len, output_len
+
+
+def _profile(name: str, value: _Profile, path: Path) -> Profile:
+    if value.launches < 1 or value.rounds < 1:
+        raise InputError(f"{path}: profile {name} needs at least one launch of one round")
+    return Profile(name, value.launches, value.rounds, value.only == "quick")
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), kind)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}{_known_keys(str(error))}") from None
+
+
+def _known_keys(message: str) -> str:
+    """For an unknown key: the one that was probably meant."""
+    found = re.search(r"unknown field `(\w+)`", message)
+    if not found:
+        return ""
+    fields = [field for kind in (_File, _Group, _Profile, _Variant) for field in kind.__struct_fields__]
+    close = difflib.get_close_matches(found[1], fields, 1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"

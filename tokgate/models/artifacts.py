@@ -1,0 +1,301 @@
+"""What an engine loads, built once: a checkpoint, its FP32 ONNX graph, that graph in INT8.
+
+Each is an entry of the cache, named by a hash over everything that determines it, and made by child
+processes, one a step, so that their peaks do not add and no engine comes into this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tokgate import accuracy
+from tokgate.child import ChildError, run_child
+from tokgate.errors import InputError, MeasurementError
+from tokgate.machine.memory import available_bytes
+from tokgate.models import fit, hub
+from tokgate.models.cache import Cache, Entry, Meta, Report, disk_full
+from tokgate.models.source import ModelSource
+
+# Version of how artifacts are built; raise it when a change here or in a step changes what comes out.
+RECIPE = 1
+
+# Presets of optimum's quantiser, by the instructions they are for.
+ISAS = ("avx512_vnni", "avx512", "avx2", "arm64")
+_VERSIONS = {
+    "checkpoint": ("torch", "transformers"),
+    "onnx-fp32": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
+    "onnx-int8": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
+}
+_NO_SPACE = ("no space left on device", "os error 28", "errno 28", "disk quota exceeded")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder an engine loads: config.json, weights or graph, reference.npz.
+
+    `meta`: kind, identity, real_weights, versions, vocab_size, max_context, parameters, size_bytes, seconds,
+    steps ({name, seconds, peak_rss_bytes} each, of this kind and those it was made from), and for a graph
+    `accuracy`: how far its logits are from transformers' in FP32 (an accuracy.Distance as a dict).
+    """
+
+    path: Path
+    kind: str
+    meta: Meta
+
+
+def ensure(
+    source: ModelSource,
+    engine: str,
+    precision: str,
+    cache_root: Path,
+    python: str,
+    isa: str,
+    report: Report,
+    available_bytes: int | None = None,
+) -> Artifact:
+    """The artifact for `engine` at `precision`, built by `python` if it is not in the cache.
+
+    `isa` is one of ISAS; `report` is told of each step. Raises InputError if the model cannot be built like
+    this, or memory or disk is too small, MeasurementError if a step fails.
+    """
+    kind = _kind(engine, precision, isa)
+    builder = _Builder(source, Cache(cache_root), python, isa, report, available_bytes, _versions(python))
+    return builder.get(kind)
+
+
+def is_built(
+    source: ModelSource, engine: str, precision: str, cache_root: Path, isa: str, python: str = sys.executable
+) -> bool:
+    """Whether `ensure` would return at once."""
+    kind = _kind(engine, precision, isa)
+    return Cache(cache_root).find(entry_name(source, kind, isa, _versions(python))) is not None
+
+
+def entry_name(source: ModelSource, kind: str, isa: str, versions: dict[str, str]) -> str:
+    """The name of the cache entry: readable, and unique to everything that determines it."""
+    key = {
+        "identity": source.identity,
+        "kind": kind,
+        "recipe": RECIPE,
+        "max_context": source.max_context,
+        "versions": {name: versions[name] for name in _VERSIONS[kind]},
+        "isa": isa if kind == "onnx-int8" else None,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return f"{source.slug}.{kind}.{digest[:16]}"
+
+
+_PARENTS = {"checkpoint": None, "onnx-fp32": "checkpoint", "onnx-int8": "onnx-fp32"}
+
+
+@dataclass(frozen=True)
+class _Builder:
+    source: ModelSource
+    cache: Cache
+    python: str
+    isa: str
+    report: Report
+    available_bytes: int | None
+    versions: dict[str, str]
+
+    def get(self, kind: str) -> Artifact:
+        name = entry_name(self.source, kind, self.isa, self.versions)
+        entry = self.cache.find(name)
+        if entry is None:
+            parent_kind = _PARENTS[kind]
+            parent = self.get(parent_kind) if parent_kind else None
+            entry = self.cache.get(
+                name, lambda partial: self._build(kind, parent, name, partial), self.report
+            )
+        return _artifact(kind, entry)
+
+    def _build(self, kind: str, parent: Artifact | None, name: str, partial: Path) -> Meta:
+        self._check_room(kind)
+        self.report(f"building {name} in {self.cache.root}")
+        steps = _Steps(self, kind, name, partial)
+        started = time.monotonic()
+        if kind == "checkpoint":
+            measured = self._checkpoint(steps)
+        else:
+            assert parent is not None
+            shutil.copy(parent.path / "config.json", partial)
+            _link_or_copy(parent.path / accuracy.FILE_NAME, partial / accuracy.FILE_NAME)
+            measured = self._fp32(steps, parent) if kind == "onnx-fp32" else self._int8(steps, parent)
+        shutil.rmtree(steps.scratch)
+        seconds = time.monotonic() - started
+        size_bytes = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
+        peak = max(step["peak_rss_bytes"] for step in steps.done)
+        self.report(
+            f"built {name}: {seconds:.0f} s, peak {fit.gb(peak)} of memory, {fit.gb(size_bytes)} on disk"
+        )
+        return {
+            "kind": kind,
+            "identity": self.source.identity,
+            "real_weights": self.source.real_weights,
+            "versions": {package: self.versions[package] for package in _VERSIONS[kind]},
+            "vocab_size": self.source.vocab_size,
+            "max_context": self.source.max_context,
+            "parameters": self.source.shape.parameters,
+            "size_bytes": size_bytes,
+            "seconds": round(seconds + (parent.meta["seconds"] if parent else 0.0), 1),
+            "steps": [*(parent.meta["steps"] if parent else []), *steps.done],
+            **measured,
+        }
+
+    def _checkpoint(self, steps: _Steps) -> Meta:
+        source = self.source
+        if source.kind == "dummy":
+            steps.run("dummy", shape=asdict(source.shape), seed=source.seed, out=str(steps.folder))
+        else:
+            _link_files(source.path or self._download(steps), steps.folder)
+        return steps.run("reference", checkpoint=str(steps.folder), out=str(steps.folder))
+
+    def _download(self, steps: _Steps) -> Path:
+        cache = str(self.source.cache) if self.source.cache else None
+        meta = steps.run("download", hub_id=self.source.hub_id, revision=self.source.revision, cache=cache)
+        return Path(meta["path"])
+
+    def _fp32(self, steps: _Steps, checkpoint: Artifact) -> Meta:
+        exported = str(steps.scratch / "exported")
+        steps.run("export", checkpoint=str(checkpoint.path), out=exported)
+        steps.run("graph", exported=exported, out=str(steps.folder), max_context=self.source.max_context)
+        shutil.rmtree(exported)
+        return {"accuracy": steps.run("check", folder=str(steps.folder), exact=True)}
+
+    def _int8(self, steps: _Steps, fp32: Artifact) -> Meta:
+        steps.run("quantize", graph=str(fp32.path), out=str(steps.folder), isa=self.isa)
+        distance = steps.run("check", folder=str(steps.folder), exact=False)
+        return {"isa": self.isa, "accuracy": distance, "fp32_accuracy": fp32.meta["accuracy"]}
+
+    def _check_room(self, kind: str) -> None:
+        shape = self.source.shape
+        available = available_bytes() if self.available_bytes is None else self.available_bytes
+        too_much = fit.exceeds(fit.build_bytes(shape, kind), available)
+        if too_much:
+            raise InputError(f"{self.source.model_id}: not enough memory: {too_much}")
+        free = shutil.disk_usage(self.cache.root).free
+        too_much = fit.exceeds(fit.disk_bytes(shape, kind), free)
+        if too_much:
+            raise InputError(f"{self.source.model_id}: not enough disk in {self.cache.root}: {too_much}")
+
+
+class _Steps:
+    """Runs the steps of one build, each in a child of its own, and notes what each took."""
+
+    def __init__(self, builder: _Builder, kind: str, name: str, folder: Path) -> None:
+        self.folder = folder
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.done: list[dict[str, Any]] = []
+        self._builder = builder
+        self._kind = kind
+        self._name = name
+
+    def run(self, step: str, **arguments: object) -> Meta:
+        request = self.scratch / f"{step}.json"
+        request.write_text(json.dumps({"step": step, "arguments": arguments}))
+        heard: dict[str, dict[str, Any]] = {}
+
+        def hear(event: dict[str, Any]) -> None:
+            heard[event["event"]] = event
+            if event["event"] == "step":
+                self._builder.report(f"{self._kind}: {event['name']}: {event['detail']}")
+
+        started = time.monotonic()
+        environment = _environment(offline=step != "download")
+        try:
+            run_child([self._builder.python, "-m", "tokgate.models.build", str(request)], hear, environment)
+        except ChildError as error:
+            raise self._failure(step, error, heard.get("error", {})) from None
+        self.done.append(
+            {
+                "name": step,
+                "seconds": round(time.monotonic() - started, 1),
+                "peak_rss_bytes": heard["done"]["peak_rss_bytes"],
+            }
+        )
+        meta: Meta = heard["done"]["meta"]
+        return meta
+
+    def _failure(self, step: str, error: ChildError, event: dict[str, Any]) -> Exception:
+        message = hub.scrub(str(error))
+        if any(sign in f"{message}\n{error.tail}".lower() for sign in _NO_SPACE):
+            return MeasurementError(disk_full(self._builder.cache.root, self._name))
+        refused = InputError if event.get("input_error") else MeasurementError
+        return refused(
+            f"{self._builder.source.model_id}: {self._kind} was not built, its step {step} failed: {message}"
+        )
+
+
+def _artifact(kind: str, entry: Entry) -> Artifact:
+    return Artifact(entry.path, kind, entry.meta)
+
+
+def _kind(engine: str, precision: str, isa: str) -> str:
+    if isa not in ISAS:
+        raise InputError(f"unknown instruction set {isa!r}; expected one of {', '.join(ISAS)}")
+    if (engine, precision) not in fit.KINDS:
+        known = ", ".join(" ".join(pair) for pair in fit.KINDS)
+        raise InputError(
+            f"no model can be built for engine {engine} at {precision}; expected one of: {known}"
+        )
+    return fit.KINDS[engine, precision]
+
+
+def _versions(python: str) -> dict[str, str]:
+    """Versions of the packages that determine an artifact, as `python` sees them. Raises InputError."""
+    packages = sorted({package for names in _VERSIONS.values() for package in names})
+    if python == sys.executable:
+        return {package: _version_here(package) for package in packages}
+    code = (
+        "import sys, json\nfrom importlib.metadata import version, PackageNotFoundError\n"
+        "def v(p):\n try: return version(p)\n except PackageNotFoundError: return 'none'\n"
+        "print(json.dumps({p: v(p) for p in sys.argv[1:]}))"
+    )
+    try:
+        output = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
+        versions: dict[str, str] = json.loads(output.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise InputError(f"{python} is no usable Python: {error}") from None
+    return versions
+
+
+def _version_here(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _environment(offline: bool) -> dict[str, str]:
+    """The children's environment: only the download talks to the hub, and only it is given the token."""
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if offline:
+        environment = {name: value for name, value in environment.items() if not name.endswith("_TOKEN")}
+        environment.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    return environment
+
+
+def _link_files(model: Path, folder: Path) -> None:
+    """Links the files of a snapshot or a local model that a loader may read; weights are not copied."""
+    for pattern in hub.ALLOWED_FILES:
+        for file in model.glob(pattern):
+            if file.is_file() and not (folder / file.name).is_symlink():
+                (folder / file.name).symlink_to(file.resolve())
+
+
+def _link_or_copy(original: Path, target: Path) -> None:
+    try:
+        os.link(original, target)
+    except OSError:
+        shutil.copy(original, target)

@@ -1,0 +1,118 @@
+"""Dummy weights: the same architecture and sizes, seeded random values, in BF16 safetensors as the hub's are.
+
+A tensor at a time and a shard at a time, so that a 7B model needs no 28 GB to be made. Biases and norms are
+random too: an exporter that dropped or swapped them would otherwise go unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from tokgate.errors import InputError
+from tokgate.models.shapes import ModelShape
+
+SHARD_BYTES = 2_000_000_000
+# As transformers initialises (initializer_range); norms lie about one.
+_SPREAD = 0.02
+
+
+def write(
+    emit: Callable[[dict[str, Any]], None],
+    shape: dict[str, Any],
+    seed: int,
+    out: str,
+    shard_bytes: int = SHARD_BYTES,
+) -> dict[str, Any]:
+    """A step of a build: writes config.json, *.safetensors and a tokenizer into the folder `out`."""
+    folder = Path(out)
+    model = ModelShape(**shape)
+    sizes = {name: tuple(tensor.shape) for name, tensor in _empty_model(model, folder).items()}
+    emit({"event": "step", "name": "dummy", "detail": f"{model.parameters / 1e9:.2f} billion random weights"})
+    shards = plan_shards(sizes, shard_bytes)
+    index = {}
+    for number, names in enumerate(shards, 1):
+        file = (
+            "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        )
+        save_file({name: _values(name, sizes[name], seed) for name in names}, folder / file, {"format": "pt"})
+        index.update(dict.fromkeys(names, file))
+    if len(shards) > 1:
+        total = {"total_size": 2 * model.parameters}
+        text = json.dumps({"metadata": total, "weight_map": index}, indent=1)
+        (folder / "model.safetensors.index.json").write_text(text)
+    emit({"event": "step", "name": "tokenizer", "detail": f"{model.vocab_size} printable words"})
+    write_tokenizer(model.vocab_size, folder)
+    return {}
+
+
+def plan_shards(sizes: dict[str, tuple[int, ...]], shard_bytes: int) -> list[list[str]]:
+    """Tensor names by file, in order; a file has at most `shard_bytes` unless one BF16 tensor is larger."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        tensor_bytes = 2 * torch.Size(size).numel()
+        if shards[-1] and filled + tensor_bytes > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += tensor_bytes
+    return shards
+
+
+def write_tokenizer(vocab_size: int, folder: Path) -> None:
+    """A tokenizer of exactly `vocab_size` words of printable ASCII; decode and encode undo each other.
+
+    Under a byte-level tokenizer a random model's output is fragments of bytes, which a streaming server holds
+    back until a character is whole; with these words each token is shown as it comes.
+    """
+    vocabulary = {f"t{i}": i for i in range(vocab_size)}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="t0"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, clean_up_tokenization_spaces=False, model_max_length=1 << 30
+    )
+    tokenizer.save_pretrained(folder)
+
+
+def _empty_model(shape: ModelShape, folder: Path) -> dict[str, torch.Tensor]:
+    """Names and sizes of the checkpoint's tensors, as transformers makes them; writes config.json."""
+    fields = shape.config()
+    model_type = fields.pop("model_type")
+    try:
+        config = transformers.AutoConfig.for_model(model_type, **fields)
+    except ValueError:
+        raise InputError(
+            f"transformers {transformers.__version__} knows no model_type {model_type!r}"
+        ) from None
+    config.torch_dtype = torch.bfloat16
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(folder)
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())  # tied weights once
+    count = sum(tensor.numel() for tensor in tensors.values())
+    if count != shape.parameters:
+        raise InputError(
+            f"{model_type} has {count} parameters in transformers, {shape.parameters} by formula: shapes.py "
+            "does not describe this architecture"
+        )
+    return tensors
+
+
+def _values(name: str, size: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Seeded by the tensor's name too, so that no tensor depends on the order of the others."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+    values = torch.randn(size, generator=generator).mul_(_SPREAD)
+    if name.endswith("norm.weight"):
+        values.add_(1.0)
+    return values.to(torch.bfloat16)

@@ -1,0 +1,128 @@
+"""Does it fit? Sums of memory and disk from the shape alone: a machine too small is told before, not during.
+
+The factors are calibrated on the 0.5B shape (1.98 GB of FP32 weights; torch 2.13, optimum 2.1, ONNX Runtime
+1.31).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokgate.machine.memory import available_bytes
+from tokgate.models.shapes import ModelShape
+
+# Peak memory of a build step in multiples of the FP32 weights, above the libraries' own.
+_BUILD_FACTORS = {
+    "reference": ("transformers in FP32, and the checkpoint it is read from", 1.5),
+    "export": ("tracing in torch, and the graph with its weights", 4.15),
+    "graph": ("the graph with its weights, read and written", 2.2),
+    "check": ("ONNX Runtime in FP32", 1.3),
+    "quantize": ("the quantiser's copies of the FP32 graph", 4.35),
+}
+# What an engine loads at a precision, and the steps that make it.
+KINDS = {
+    ("onnx", "fp32"): "onnx-fp32",
+    ("onnx", "int8"): "onnx-int8",
+    ("transformers", "fp32"): "checkpoint",
+    ("transformers", "bf16"): "checkpoint",
+}
+_STEPS = {
+    "checkpoint": ("reference",),
+    "onnx-fp32": ("export", "graph", "check"),
+    "onnx-int8": ("quantize",),
+}
+_LIBRARIES_BYTES = 600_000_000
+# An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not.
+_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000}
+# Weights are held once, and packed again for the kernels in part.
+_WEIGHTS_HELD = 1.15
+# transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.
+_CACHE_COPIES = {"onnx": 1, "transformers": 2}
+
+
+@dataclass(frozen=True)
+class Need:
+    """A sum of bytes with its parts, each with its name."""
+
+    what: str
+    parts: tuple[tuple[str, int], ...]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(size for _, size in self.parts)
+
+    def __str__(self) -> str:
+        return f"{self.what} needs {gb(self.total_bytes)}: " + " + ".join(
+            f"{gb(size)} {name}" for name, size in self.parts
+        )
+
+
+def build_bytes(shape: ModelShape, kind: str) -> Need:
+    """Peak memory to build an artifact of `kind` and what it is made from: the hungriest step's."""
+    kinds = list(_STEPS)[: list(_STEPS).index(kind) + 1]
+    steps = [step for made in kinds for step in _STEPS[made]]
+    name, factor = max((_BUILD_FACTORS[step] for step in steps), key=lambda entry: entry[1])
+    weights = int(factor * shape.weight_bytes("fp32"))
+    return Need(
+        f"building {kind}",
+        ((f"{name} ({factor} x the FP32 weights)", weights), ("libraries", _LIBRARIES_BYTES)),
+    )
+
+
+def disk_bytes(shape: ModelShape, kind: str) -> Need:
+    """Disk to build one artifact of `kind`; the exporter's own graph lies there too until ours is written."""
+    weights = shape.weight_bytes({"checkpoint": "bf16", "onnx-fp32": "fp32", "onnx-int8": "int8"}[kind])
+    parts = [("weights", int(weights * 1.05)), ("reference logits", _reference_bytes(shape))]
+    if kind == "onnx-fp32":
+        parts.append(("the exporter's graph, for a while", int(weights * 1.6)))
+    return Need(f"building {kind}", tuple(parts))
+
+
+def measure_bytes(shape: ModelShape, engine: str, precision: str, batch: int, tokens: int) -> Need:
+    """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output)."""
+    cache = shape.kv_bytes(batch, tokens, 2 if precision == "bf16" else 4) * _CACHE_COPIES[engine]
+    # Prefill holds the widest layer's inputs and outputs, and one row of attention scores a head.
+    widths = 3 * shape.intermediate_size + 4 * shape.hidden_size + shape.num_attention_heads * tokens
+    return Need(
+        f"measuring {engine} {precision}, batch {batch} of {tokens} tokens,",
+        (
+            ("weights", int(_WEIGHTS_HELD * shape.weight_bytes(precision))),
+            ("KV cache", cache),
+            ("activations", 4 * batch * tokens * widths),
+            ("logits", 2 * 4 * batch * shape.vocab_size),
+            ("libraries", _ENGINE_BYTES[engine]),
+        ),
+    )
+
+
+def exceeds(need: Need, available: int) -> str | None:
+    """Why `need` is more than the `available` bytes, with the sum; None if it is not."""
+    if need.total_bytes <= available:
+        return None
+    return f"{need}; available: {gb(available)}"
+
+
+def does_not_fit(
+    shape: ModelShape,
+    engine: str,
+    precision: str,
+    *,
+    batch: int,
+    tokens: int,
+    needs_build: bool,
+    available: int | None = None,
+) -> str | None:
+    """Why a row cannot be measured, or its model not built, in the memory available now; None if it can."""
+    needs = [measure_bytes(shape, engine, precision, batch, tokens)]
+    if needs_build:
+        needs.append(build_bytes(shape, KINDS[engine, precision]))
+    largest = max(needs, key=lambda need: need.total_bytes)
+    return exceeds(largest, available_bytes() if available is None else available)
+
+
+def gb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def _reference_bytes(shape: ModelShape) -> int:
+    return 4 * 12 * shape.vocab_size * 4

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.machine.cpus import usable_cores
-from tokgate.machine.fingerprint import fingerprint, isa
+from tokgate.machine.cpumodel import isa
+from tokgate.machine.fingerprint import fingerprint
 from tokgate.models.source import ModelSource
 from tokgate.perf import cache_root
 from tokgate.report.progress import open_progress

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tokgate.errors import InputError
-from tokgate.models.cache import default_cache_root
+from tokgate.models.cache import default_root
 from tokgate.models.source import ModelSource, resolve
 from tokgate.replay import ReplayClock
 from tokgate.scenario import Matrix, Scenario, load_matrix
@@ -105,7 +107,7 @@ class Perf:
 
 
 def cache_root(option: Any) -> Path:
-    return Path(option.perf_cache) if option.perf_cache else default_cache_root()
+    return Path(option.perf_cache) if option.perf_cache else default_root(os.environ)
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

@@ -7,6 +7,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class DeviceRun:
         self._selected: list[Scenario] = []
         self._held = ExitStack()
         self._interrupted = False
+        self._opened_s = time.monotonic()
+        self._waited_s = 0.0
         self._command = command
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = session_id(self._started, machine["id"], options.profile)
@@ -148,7 +151,7 @@ class DeviceRun:
             family_size=self._family_size,
             accuracy=[result.accuracy for result in results if result.accuracy is not None],
             provenance=self._provenance,
-            telemetry=_telemetry(results),
+            telemetry={"run_s": self._run_s(results), **_telemetry(results)},
         )
 
     @cached_property
@@ -177,13 +180,20 @@ class DeviceRun:
         """Writes the session file whole; called after every group, so a killed run leaves what it had."""
         return sessions.write(self.session(), self.options.sessions_dir)
 
+    def _run_s(self, results: list[GroupResult]) -> float:
+        """Seconds since the run was opened, without building models and without waiting for the device."""
+        idle_s = sum(result.build_s for result in results) + self._waited_s
+        return time.monotonic() - self._opened_s - idle_s
+
     def close(self) -> None:
         self._held.close()
 
     def _hold_device(self) -> None:
         if not self.measured:
+            started = time.monotonic()
             lock = device_lock(cpu_device_name(), self.options.lock_timeout_s, self.progress.say)
             self._held.enter_context(lock)
+            self._waited_s = time.monotonic() - started
 
     def _screen(self, rows: list[Row]) -> set[str]:
         if not rows:
@@ -222,6 +232,7 @@ def _telemetry(results: list[GroupResult]) -> dict[str, Any]:
     """What explains a figure later: launch times, engine, build, and each round's use of the machine."""
     return {
         "python": sys.version.split()[0],
+        "measured_s": sum(result.measured_s for result in results),
         "groups": {
             result.group.id: {
                 "engine": result.engine,

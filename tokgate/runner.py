@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,9 @@ import msgspec
 
 from tokgate.errors import TokgateError
 from tokgate.launch import LaunchRecord, run_launch
-from tokgate.models.artifacts import Artifact, ensure, is_built
-from tokgate.models.fit import does_not_fit
+from tokgate.machine.memory import available_bytes
+from tokgate.models.artifacts import Artifact, build_needs, ensure
+from tokgate.models.fit import does_not_fit, measure_bytes
 from tokgate.models.source import ModelSource
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.samples import faults_of, rows_of
@@ -65,6 +67,13 @@ class GroupResult:
     engine: dict[str, str] = field(default_factory=dict)
     artifact: dict[str, Any] = field(default_factory=dict)
     launches: list[LaunchRecord] = field(default_factory=list)
+    confirmations: list[LaunchRecord] = field(default_factory=list)
+    build_s: float = 0.0
+
+    @property
+    def measured_s(self) -> float:
+        """Seconds inside measured rounds."""
+        return sum(record.measured_s for record in [*self.launches, *self.confirmations])
 
     @property
     def all_rows(self) -> list[Row]:
@@ -100,9 +109,11 @@ class GroupRunner:
         result.skipped = self.too_large(group, scenarios)
         if result.skipped:
             return
+        started = time.monotonic()
         artifact = ensure(
             source, group.engine, group.precision, setting.cache_root, setting.python, setting.isa, self._progress.say
         )
+        result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
         try:
             self._launch(group, scenarios, artifact, result.launches, setting.profile.launches, "launch")
@@ -111,24 +122,23 @@ class GroupRunner:
         suspects = self._screen(result.all_rows)
         again = [scenario for scenario in scenarios if scenario.id in suspects and not result.faults[scenario.id]]
         if again:
-            fresh: list[LaunchRecord] = []
-            self._launch(group, again, artifact, fresh, setting.profile.launches, "confirm")
-            _confirm(result, again, fresh, setting.profile)
+            self._launch(group, again, artifact, result.confirmations, setting.profile.launches, "confirm")
+            _confirm(result, again, setting.profile)
 
     def too_large(self, group: Group, scenarios: Sequence[Scenario]) -> str | None:
         """Why the group does not fit into this machine's memory, with the sum; None if it does."""
         setting = self._setting
         source = setting.sources[group.shape]
-        built = is_built(source, group.engine, group.precision, setting.cache_root, setting.isa)
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
-        return does_not_fit(
-            source.shape,
-            group.engine,
-            group.precision,
-            batch=largest.batch,
-            tokens=largest.prompt_len + largest.output_len,
-            needs_build=not built,
+        tokens = largest.prompt_len + largest.output_len
+        needs = [measure_bytes(source.shape, group.engine, group.precision, largest.batch, tokens)]
+        build = build_needs(
+            source, group.engine, group.precision, setting.cache_root, setting.python, setting.isa
         )
+        if build is not None:
+            needs.append(build)
+        available = available_bytes()
+        return "; ".join(filter(None, (does_not_fit(need, available) for need in needs))) or None
 
     def _launch(
         self,
@@ -183,12 +193,10 @@ class GroupRunner:
             result.accuracy = _worst_accuracy(group, result.launches, self._setting.sources[group.shape])
 
 
-def _confirm(
-    result: GroupResult, scenarios: Sequence[Scenario], records: Sequence[LaunchRecord], profile: Profile
-) -> None:
+def _confirm(result: GroupResult, scenarios: Sequence[Scenario], profile: Profile) -> None:
     for scenario in scenarios:
-        fresh = {row.metric: row.launches for row in rows_of(scenario, records)}
-        faults = faults_of(scenario, records, profile)
+        fresh = {row.metric: row.launches for row in rows_of(scenario, result.confirmations)}
+        faults = faults_of(scenario, result.confirmations, profile)
         result.faults[scenario.id] += [f"fresh launches: {fault}" for fault in faults]
         result.rows[scenario.id] = [
             msgspec.structs.replace(row, confirm=fresh[row.metric]) if row.metric in fresh else row

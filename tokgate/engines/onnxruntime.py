@@ -52,9 +52,9 @@ class OnnxRuntimeEngine:
         ]
 
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
+        started = time.perf_counter()
         steps = _Steps(self, prompts, prompts.shape[1] + output_len)
         tokens = np.empty((prompts.shape[0], output_len), np.int64)
-        started = time.perf_counter()
         tokens[:, 0] = steps.run(prompts).argmax(axis=-1)
         prefilled = time.perf_counter()
         for step in range(1, output_len):

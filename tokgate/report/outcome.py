@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tokgate.gate.explain import explain
+from tokgate.gate.explain import movements
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.scenario import Scenario
 
@@ -44,7 +44,7 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
             _add(outcome, row, require_baseline, strict)
     outcome.failures += [f"LIMIT {limit.scenario}: {limit.why}" for limit in verdict.limits if limit.broken]
     if outcome.failures and not verdict.reasons:
-        outcome.failures += [*explain(session, run.baselines, scenario.id), f"again: {again}"]
+        outcome.failures += [*map(str, movements(session, run.baselines, scenario.id)), f"again: {again}"]
     return outcome
 
 

@@ -53,6 +53,9 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
         file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False
     )
     console.print(render(session, verdict, run.skipped()))
+    told = session.telemetry
+    share = 100 * told["measured_s"] / told["run_s"]
+    console.print(Text(f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds"))
     console.print(Text(f"session: {run.session_path}", overflow="fold"))
     terminalreporter.write(text.getvalue())
 

@@ -1,0 +1,152 @@
+"""What accepting does to the stored sessions of a scenario: known before any file is touched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokgate.errors import InputError
+from tokgate.gate.comparison import MAX_SESSIONS
+from tokgate.gate.history import Accepted, StoredRow, accuracy_for
+from tokgate.gate.scale import change_pct, fastest_half, value_of
+from tokgate.session import Session
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Who accepted, when (RFC 3339) and why."""
+
+    accepted: str
+    reason: str
+    who: str
+
+
+@dataclass(frozen=True)
+class ValueChange:
+    """The mean of a row's accepted sessions before (None: there was none) and after, in `unit`."""
+
+    metric: str
+    unit: str
+    before: float | None
+    after: float
+    change_pct: float | None
+
+    def __str__(self) -> str:
+        if self.before is None or self.change_pct is None:
+            return f"{self.metric} {self.after:.4g} {self.unit}"
+        return (
+            f"{self.metric} {self.before:.4g} -> {self.after:.4g} {self.unit} ({abs(self.change_pct):.1f}% "
+            f"{'worse' if self.change_pct > 0 else 'better'})"
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """What accepting did to one file: ids `added`, `skipped` (already there) and `dropped`."""
+
+    path: Path
+    scenario: str
+    profile: str
+    added: tuple[str, ...]
+    skipped: tuple[str, ...]
+    dropped: tuple[str, ...]
+    sessions: int
+    values: tuple[ValueChange, ...]
+
+    def __str__(self) -> str:
+        """A line for the file, and one for each row of it whose accepted mean is new."""
+        parts = [f"{len(self.added)} added"]
+        parts += [f"{len(self.skipped)} already there"] if self.skipped else []
+        parts += [f"{len(self.dropped)} dropped"] if self.dropped else []
+        head = f"{self.path}: {', '.join(parts)}; {self.sessions} accepted sessions of {self.profile}"
+        rows = self.values if self.added or self.dropped else ()
+        return "\n".join([head, *(f"  {value}" for value in rows)])
+
+
+def entries(sessions: Iterable[Session], scenario: str, stamp: Stamp) -> list[Accepted]:
+    """The part of each session that belongs to one scenario; sessions without it have none."""
+    found = []
+    for session in sessions:
+        rows = [row for row in session.rows if row.scenario == scenario]
+        if not rows:
+            continue
+        entry = Accepted(
+            id=session.id,
+            started=session.started,
+            profile=session.profile,
+            accepted=stamp.accepted,
+            reason=stamp.reason,
+            rows={row.metric: StoredRow.of(row) for row in rows},
+            commit=str(session.provenance.get("commit") or ""),
+            who=stamp.who,
+            software=dict(session.software),
+            fingerprint=session.machine,
+            family_size=session.gated_family,
+            accuracy=accuracy_for(session, scenario, rows[0].group),
+        )
+        found.append(entry)
+    return found
+
+
+def merge(
+    before: Sequence[Accepted], new: Sequence[Accepted], path: Path, profile: str, replace: bool
+) -> tuple[list[Accepted], Change]:
+    """Adds `new`, of one profile, to the stored sessions of a scenario; returns them, oldest first.
+
+    Raises InputError if a session id is stored with other values.
+    """
+    others = [entry for entry in before if entry.profile != profile]
+    old = [entry for entry in before if entry.profile == profile]
+    rows = {entry.id: entry.rows for entry in new}
+    kept = {entry.id: entry for entry in old if not replace or rows.get(entry.id) == entry.rows}
+    added, skipped = [], []
+    for entry in new:
+        same = kept.get(entry.id) or next((item for item in others if item.id == entry.id), None)
+        if same is None:
+            kept[entry.id] = entry
+            added.append(entry.id)
+        elif same.rows != entry.rows or same.profile != entry.profile:
+            raise InputError(
+                f"session {entry.id!r} is in {path} with other values; a session is measured once: give the "
+                "new one an id of its own, or start anew with --replace"
+            )
+        elif entry.id not in added:
+            skipped.append(entry.id)
+    newest = sorted(kept.values(), key=lambda entry: entry.when)[-MAX_SESSIONS:]
+    ids = {entry.id for entry in newest}
+    change = Change(
+        path=path,
+        scenario=path.stem,
+        profile=profile,
+        added=tuple(name for name in added if name in ids),
+        skipped=(*skipped, *(name for name in added if name not in ids)),
+        dropped=tuple(entry.id for entry in old if entry.id not in ids),
+        sessions=len(newest),
+        values=tuple(_value_changes(old, newest)),
+    )
+    return sorted([*others, *newest], key=lambda entry: entry.when), change
+
+
+def _value_changes(before: Sequence[Accepted], after: Sequence[Accepted]) -> list[ValueChange]:
+    changes = []
+    for metric, row in after[-1].rows.items():
+        old, new = _mean_y(before, metric, row), _mean_y(after, metric, row)
+        assert new is not None
+        changes.append(
+            ValueChange(
+                metric,
+                row.unit,
+                None if old is None else value_of(old, row.better),
+                value_of(new, row.better),
+                None if old is None else change_pct(new - old, row.better),
+            )
+        )
+    return changes
+
+
+def _mean_y(entries: Sequence[Accepted], metric: str, like: StoredRow) -> float | None:
+    rows = [entry.rows[metric] for entry in entries if metric in entry.rows]
+    ys = [fastest_half(row.ys) for row in rows if (row.unit, row.better) == (like.unit, like.better)]
+    return math.fsum(ys) / len(ys) if ys else None

@@ -1,0 +1,114 @@
+"""The stored comparison: a new session against the accepted sessions of its row."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.special import nctdtrinc, stdtrit
+
+from tokgate.gate.scale import fastest_half
+from tokgate.gate.variance import Prior
+
+MAX_SESSIONS = 30
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`delta`: y now less the mean of the accepted sessions; `sd`, `df`: moderated, of one session value.
+
+    `baseline`, `current`: those two on the y scale. One accepted session has no variance: `sd` is NaN.
+    """
+
+    baseline: float
+    current: float
+    sessions: int
+    sd: float
+    df: float
+
+    @property
+    def delta(self) -> float:
+        return self.current - self.baseline
+
+    @property
+    def provisional(self) -> bool:
+        return self.sessions < 2
+
+    @property
+    def standard_error(self) -> float:
+        """Of predicting one new session from the mean of the accepted ones."""
+        return self.sd * math.sqrt(1.0 + 1.0 / self.sessions)
+
+    def lower(self, level: float) -> float:
+        """One-sided lower bound of the change: above the truth with probability `level`."""
+        return self.delta - quantile(self.df, level) * self.standard_error
+
+    def upper(self, level: float) -> float:
+        """One-sided upper bound of the change: below the truth with probability `level`."""
+        return self.delta + quantile(self.df, level) * self.standard_error
+
+    def minimum_detectable(self, tolerance: float, level: float, power: float) -> float:
+        """The true change whose lower bound is beyond `tolerance` with probability `power`.
+
+        (delta - tolerance) / standard error is a noncentral t; its noncentrality is solved for.
+        """
+        return tolerance + noncentrality(self.df, level, power) * self.standard_error
+
+    def with_sessions(self, sessions: int) -> Comparison:
+        """The same change and noise, seen against more accepted sessions."""
+        more = sessions - self.sessions
+        return Comparison(self.baseline, self.current, sessions, self.sd, self.df + more)
+
+
+def compare(now: Sequence[float], accepted: Sequence[Sequence[float]], prior: Prior) -> Comparison:
+    """Compares one session's launches with those of the accepted sessions; all on the y scale.
+
+    The best half of six launches is faster than a single launch by half a standard deviation or more, with no
+    change in the code. So every session counts with as many launches as the shortest has, its first ones.
+    """
+    count = min(len(now), *(len(launches) for launches in accepted))
+    values = [fastest_half(launches[:count]) for launches in accepted]
+    return compare_values(fastest_half(now[:count]), values, prior)
+
+
+def compare_values(now: float, accepted: Sequence[float], prior: Prior) -> Comparison:
+    """As `compare`, from session values."""
+    sessions = len(accepted)
+    mean = math.fsum(accepted) / sessions
+    if sessions < 2:
+        return Comparison(mean, now, sessions, math.nan, 0.0)
+    moderated = prior.moderate(sample_variance(accepted), sessions - 1)
+    return Comparison(mean, now, sessions, moderated.sd, moderated.df)
+
+
+def sample_variance(values: Sequence[float]) -> float:
+    """The unbiased variance of two values or more."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def sessions_to_settle(
+    comparison: Comparison, tolerance: float, margin: float, level: float, pass_level: float
+) -> int | None:
+    """How many more accepted sessions would make it REGRESSED or PASS, all else equal; None: none would."""
+    for sessions in range(comparison.sessions + 1, MAX_SESSIONS + 1):
+        later = comparison.with_sessions(sessions)
+        if later.lower(level) > tolerance or later.upper(pass_level) < margin:
+            return sessions - comparison.sessions
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def quantile(df: float, level: float) -> float:
+    """Student's t exceeded with probability `level`."""
+    return -float(stdtrit(df, level))
+
+
+@functools.lru_cache(maxsize=4096)
+def noncentrality(df: float, level: float, power: float) -> float:
+    """The noncentrality at which a noncentral t exceeds the `level` quantile with probability `power`."""
+    # nctdtrinc is undefined at df = inf; at 1e5 it is Student's to four digits.
+    found = float(nctdtrinc(min(df, 1e5), 1.0 - power, quantile(df, level)))
+    return found if math.isfinite(found) else math.inf

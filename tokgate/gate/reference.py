@@ -1,0 +1,156 @@
+"""What a session may be held against: the accepted sessions of its profile, on a machine that is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tokgate.errors import InputError
+from tokgate.gate.comparison import MAX_SESSIONS, sample_variance
+from tokgate.gate.fingerprint import Difference, stable_differences
+from tokgate.gate.history import Accepted, Baselines, StoredRow
+from tokgate.gate.scale import fastest_half
+from tokgate.gate.variance import NO_PRIOR, Prior, common_share, fit
+from tokgate.session import Row, Session
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Past:
+    """One row in one accepted session: its launches on the y scale."""
+
+    entry: Accepted
+    ys: list[float]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`entries`: comparable sessions by scenario, oldest first; `refusals`: why a scenario has none."""
+
+    baselines: Baselines
+    entries: Mapping[str, list[Accepted]]
+    refusals: Mapping[str, str]
+    prior: Prior
+
+    def past(self, row: Row) -> list[Past]:
+        """The accepted sessions that hold this row in the same unit and direction."""
+        return [
+            Past(entry, self.baselines.launch_ys[row.scenario, entry.id, row.metric])
+            for entry in self.entries.get(row.scenario, ())
+            if (stored := entry.rows.get(row.metric)) is not None
+            and (stored.unit, stored.better) == (row.unit, row.better)
+        ]
+
+    def why_none(self, row: Row) -> str:
+        """Why `past(row)` is empty."""
+        if row.scenario in self.refusals:
+            return self.refusals[row.scenario]
+        stored = [entry.rows[row.metric] for entry in self.entries[row.scenario] if row.metric in entry.rows]
+        if not stored:
+            return f"the accepted sessions of {row.scenario} hold no {row.metric}; accept this session"
+        return (
+            f"accepted values are in {stored[-1].unit}, {stored[-1].better} is better, and this one is in "
+            f"{row.unit}, {row.better} is better; accept anew with --replace"
+        )
+
+    def gated_keys(self) -> set[Key]:
+        """The rows that the newest accepted session of their scenario gates."""
+        return {
+            (scenario, metric)
+            for scenario, entries in self.entries.items()
+            for metric, stored in (entries[-1].rows.items() if entries else ())
+            if stored.gated
+        }
+
+
+def reference(session: Session, baselines: Baselines) -> Reference:
+    """Selects what `session` may be compared with. Raises InputError if `baselines` are another machine's."""
+    if session.machine_id != baselines.machine_id:
+        raise InputError(
+            f"session {session.id!r} is of machine {session.machine_id!r} and the baselines of "
+            f"{baselines.machine_id!r}; judge it against its own, or say "
+            f"--machine {baselines.machine_id} if it is that machine"
+        )
+    drifts: dict[str, list[Difference]] = {}
+    for entry in baselines:
+        if entry.id not in drifts:
+            drifts[entry.id] = stable_differences(entry.fingerprint, session.machine)
+    entries = {
+        scenario: [
+            entry
+            for entry in stored
+            if entry.profile == session.profile and not drifts[entry.id] and entry.id != session.id
+        ][-MAX_SESSIONS:]
+        for scenario, stored in baselines.scenarios.items()
+    }
+    refusals = {
+        scenario: _refusal(session, scenario, baselines.scenarios.get(scenario, ()), drifts)
+        for scenario in {row.scenario for row in session.rows}
+        if not entries.get(scenario)
+    }
+    return Reference(baselines, entries, refusals, _prior(session, baselines, entries))
+
+
+def _refusal(
+    session: Session, scenario: str, stored: Iterable[Accepted], drifts: Mapping[str, list[Difference]]
+) -> str:
+    others = [entry for entry in stored if entry.id != session.id]
+    same_profile = [entry for entry in others if entry.profile == session.profile]
+    if same_profile:
+        differences = ", ".join(map(str, drifts[same_profile[-1].id]))
+        return (
+            f"the machine differs from that of the accepted sessions: {differences}; put it back, or accept "
+            "sessions of the machine as it is now"
+        )
+    if others:
+        profiles = ", ".join(sorted({entry.profile for entry in others}))
+        return (
+            f"no accepted session of profile {session.profile!r} (accepted: {profiles}); accept one with "
+            "tokgate accept"
+        )
+    return (
+        f"no accepted session of {scenario} on {session.machine_id}; accept at least 5 nights with "
+        "tokgate accept"
+    )
+
+
+def _prior(session: Session, baselines: Baselines, entries: Mapping[str, list[Accepted]]) -> Prior:
+    """Fits the variances of all gated rows accepted here, taking as many launches as the session has."""
+    launches = min((len(row.launches) for row in session.rows if row.gated), default=1)
+    rows = [values for values in _session_values(baselines, entries, launches) if len(values) >= 2]
+    variances = [sample_variance(list(values.values())) for values in rows]
+    prior = fit(variances, [len(values) - 1 for values in rows])
+    if prior is NO_PRIOR:
+        return prior
+    ids = sorted({name for values in rows for name in values})
+    residuals = np.array([[values.get(name, math.nan) for name in ids] for values in rows])
+    residuals -= np.nanmean(residuals, axis=1, keepdims=True)
+    share = common_share(residuals, prior.s0_squared)
+    return Prior(prior.d0, prior.s0_squared, prior.d_total, share, len(ids))
+
+
+def _session_values(
+    baselines: Baselines, entries: Mapping[str, list[Accepted]], launches: int
+) -> list[dict[str, float]]:
+    """For each gated row its session values on the y scale, by session id."""
+    found = []
+    for scenario, stored in entries.items():
+        newest = stored[-1].rows if stored else {}
+        for metric, like in newest.items():
+            if like.gated:
+                found.append(
+                    {
+                        entry.id: fastest_half(baselines.launch_ys[scenario, entry.id, metric][:launches])
+                        for entry in stored
+                        if (row := entry.rows.get(metric)) is not None and _alike(row, like)
+                    }
+                )
+    return found
+
+
+def _alike(row: StoredRow, other: StoredRow) -> bool:
+    return (row.unit, row.better) == (other.unit, other.better)

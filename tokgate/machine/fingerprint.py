@@ -33,7 +33,7 @@ _CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc|crio|garden", re
 def fingerprint(root: Path = REAL_ROOT) -> dict[str, Any]:
     """{"id", "kind": "cpu", "stable": flat facts, "recorded": the rest}, fit for JSON."""
     stable = _stable(root)
-    name = slug(model_name(root))
+    name = slug(model_name(root)) or "cpu"
     return {
         "id": f"{name}-{stable['usable_cores']}c-{stable['memory_class_gib']}g",
         "kind": "cpu",

@@ -82,6 +82,8 @@ def device_lock(
     finally:
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
+        # Said aloud: closing alone leaves the lock with a child that was forked meanwhile.
+        fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
 
 

@@ -17,7 +17,6 @@ from tokgate.machine.cpus import usable_cpus
 from tokgate.machine.files import REAL_ROOT, read_text
 from tokgate.machine.processes import TICK_S, Offender, Process
 
-_MOST_OFFENDERS = 3
 _LEAST_OFFENCE_S = 0.01
 
 
@@ -70,12 +69,16 @@ class _Edge:
 class RoundWatch:
     """Watches the CPUs from start() to stop(). The scan of all processes lies outside of the timed part.
 
-    Pass `cpus` where the engine may narrow this thread's affinity after it is loaded.
+    Pass `cpus` where the engine may narrow this thread's affinity after it is loaded. `most_offenders` are
+    named.
     """
 
-    def __init__(self, cpus: frozenset[int] | None = None, root: Path = REAL_ROOT) -> None:
+    def __init__(
+        self, cpus: frozenset[int] | None = None, root: Path = REAL_ROOT, most_offenders: int = 3
+    ) -> None:
         self._cpus = usable_cpus(root) if cpus is None else cpus
         self._root = root
+        self._most_offenders = most_offenders
         self._groups = cgroup.hierarchy("cpu", root)
         self._before: dict[int, Process] = {}
         self._edge: _Edge | None = None
@@ -91,9 +94,9 @@ class RoundWatch:
     def stop(self) -> RoundUse:
         """Raises RuntimeError when start() was not called."""
         at_s = time.perf_counter()
-        cpu, own_s = self._read()
         if self._edge is None:
             raise RuntimeError("RoundWatch.stop() without start()")
+        cpu, own_s = self._read()
         first, self._edge = self._edge, None
         after = processes.scan(self._root)
         family = processes.descendants(after, os.getpid())
@@ -139,10 +142,10 @@ class RoundWatch:
             for offender in processes.used_between(self._before, after)
             if offender.pid not in mine and offender.cpu_s >= _LEAST_OFFENCE_S
         ]
-        found = processes.sharing(self._root, used, self._cpus, _MOST_OFFENDERS)
+        found = processes.sharing(self._root, used, self._cpus, self._most_offenders)
         if steal_s >= _LEAST_OFFENCE_S and steal_s > foreign_s / 2:
             found = [Offender("hypervisor (steal)", 0, steal_s), *found]
-        return tuple(found[:_MOST_OFFENDERS])
+        return tuple(found[: self._most_offenders])
 
 
 def cpu_times(stat: str, cpus: frozenset[int]) -> CpuTimes:

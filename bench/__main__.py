@@ -24,7 +24,7 @@ from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.probe import read_bandwidth
 from tokgate.models.artifacts import ensure
-from tokgate.models.cache import default_root
+from tokgate.models.cache import default_cache_root
 from tokgate.models.source import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +171,7 @@ def _step(name: str, **arguments: Any) -> None:
 
 def main() -> None:
     console = Console(highlight=False, width=100)
-    root = default_root(os.environ)
+    root = default_cache_root()
     source = resolve("dummy", MODEL)
 
     def built(engine: str, precision: str) -> Path:

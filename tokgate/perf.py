@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tokgate.errors import InputError
-from tokgate.models.cache import default_root
+from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource, resolve
 from tokgate.replay import ReplayClock
 from tokgate.scenario import Matrix, Scenario, load_matrix
@@ -101,13 +100,11 @@ class Perf:
         option = self.option.perf_model
         if shape != matrix.model and option not in ("auto", "dummy"):
             option = "auto"
-        # `-m unit` collects the measuring items only to deselect them: no reason to ask the network.
-        ask = self.option.markexpr != "unit"
-        self._sources[shape] = resolve(option, shape, allow_network=ask)
+        self._sources[shape] = resolve(option, shape, allow_network=True)
 
 
 def cache_root(option: Any) -> Path:
-    return Path(option.perf_cache) if option.perf_cache else default_root(os.environ)
+    return Path(option.perf_cache) if option.perf_cache else default_cache_root()
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     command = shlex.join(["pytest", *(str(arg) for arg in config.invocation_params.args)])
     config.stash[PERF] = Perf(config.option, config.rootpath, command, _console_writer(config))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m cpu` and the like read tests/cpu alone: a folder of tests/ is named as the marker of what it holds."""
+    chosen = str(config.option.markexpr)
+    folders = {folder.name for folder in (config.rootpath / "tests").glob("[a-z]*") if folder.is_dir()}
+    if chosen not in folders or collection_path.parent != config.rootpath / "tests":
+        return None
+    return True if collection_path.name != chosen else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,9 +13,8 @@ import msgspec
 
 from tokgate.errors import TokgateError
 from tokgate.launch import LaunchRecord, run_launch
-from tokgate.machine.memory import available_bytes
-from tokgate.models.artifacts import Artifact, build_needs, ensure
-from tokgate.models.fit import does_not_fit, measure_bytes
+from tokgate.models.artifacts import Artifact, ensure, is_built
+from tokgate.models.fit import does_not_fit
 from tokgate.models.source import ModelSource
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.samples import faults_of, rows_of
@@ -130,15 +129,17 @@ class GroupRunner:
         setting = self._setting
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
-        tokens = largest.prompt_len + largest.output_len
-        needs = [measure_bytes(source.shape, group.engine, group.precision, largest.batch, tokens)]
-        build = build_needs(
-            source, group.engine, group.precision, setting.cache_root, setting.python, setting.isa
+        built = is_built(
+            source, group.engine, group.precision, setting.cache_root, setting.isa, setting.python
         )
-        if build is not None:
-            needs.append(build)
-        available = available_bytes()
-        return "; ".join(filter(None, (does_not_fit(need, available) for need in needs))) or None
+        return does_not_fit(
+            source.shape,
+            group.engine,
+            group.precision,
+            batch=largest.batch,
+            tokens=largest.prompt_len + largest.output_len,
+            needs_build=not built,
+        )
 
     def _launch(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 
 from rich.console import Console
@@ -11,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate.machine.doctor import Check, checks, worst
-from tokgate.models.cache import default_root
+from tokgate.models.cache import default_cache_root
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def print_checks(as_json: bool) -> int:
     """Prints every check with what to do about it; returns 0, or 4 if a measurement here would be invalid."""
-    found = checks(cache_folder=default_root(os.environ))
+    found = checks(cache_folder=default_cache_root())
     if as_json:
         print(json.dumps([asdict(check) for check in found], indent=1))
     else:

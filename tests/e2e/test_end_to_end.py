@@ -34,10 +34,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Session:
         out = folder / str(attempt)
         command = [
             sys.executable, "-m", "pytest", "-m", "cpu", "-p", "no:cacheprovider",
-            "--perf-profile", "smoke", "--perf-model", "tiny",
-            "--perf-cache", str(folder / "cache"), "--perf-sessions", str(out / "sessions"),
-            "--perf-baselines", str(folder / "none"), "--junitxml", str(out / "junit.xml"),
-            "--benchmark-json", str(out / "benchmark.json"),
+            "--perf-profile=smoke", "--perf-model=tiny",
+            f"--perf-cache={folder / 'cache'}", f"--perf-sessions={out / 'sessions'}",
+            f"--perf-baselines={folder / 'none'}", f"--junitxml={out / 'junit.xml'}",
+            f"--benchmark-json={out / 'benchmark.json'}",
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL)
         print(done.stdout, done.stderr)

@@ -1,0 +1,61 @@
+"""A pytest plugin for tests of the plugin: launches whose figures are written down, not measured.
+
+TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
+disturbed), `wrong` (logit distance of INT8), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
+`no_room` (the memory guard says no).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import tokgate.runner as runner
+from tokgate.errors import MeasurementError
+from tokgate.launch import LaunchRecord
+from tokgate.metrics import Round
+from tokgate.plan import LaunchPlan
+
+SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
+launched = 0
+
+
+def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -> LaunchRecord:
+    global launched
+    if SCRIPT.get("interrupt_at") == launched:
+        raise KeyboardInterrupt
+    if SCRIPT.get("crash"):
+        raise MeasurementError("the onnx worker failed: it crashed")
+    launched += 1
+    record = LaunchRecord(engine={"onnxruntime": "0"}, total_s=2.0, measured_s=1.5)
+    record.accuracy = {
+        "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": SCRIPT.get("wrong", 1e-6),
+    }  # fmt: skip
+    for _, row in plan.order():
+        on_round(row.scenario)
+        if row.scenario in SCRIPT.get("disturbed", []):
+            record.causes.setdefault(row.scenario, []).append("others took 70% of the 2 cores (gcc pid 7: 3 s)")
+            continue
+        noise = 1 + 0.002 * (plan.order_seed % 7 - 3)
+        total_s = 2.0 * noise * SCRIPT.get("slow", 1.0)
+        record.rounds.setdefault(row.scenario, []).append(
+            Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30)
+        )
+    return record
+
+
+def ensure(*args: Any) -> SimpleNamespace:
+    return SimpleNamespace(path=Path("/nowhere"), meta={})
+
+
+def does_not_fit(*args: Any, **kwargs: Any) -> str | None:
+    return "measuring needs 29.0 GB: 29.0 GB weights; available: 16.0 GB" if SCRIPT.get("no_room") else None
+
+
+runner.run_launch = run_launch
+runner.ensure = ensure  # type: ignore[assignment]
+runner.does_not_fit = does_not_fit

@@ -1,0 +1,250 @@
+"""The plugin's behaviour, by running pytest. Only the launches are scripted (scripted.py); the rest is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from tokgate import session as sessions
+from tokgate.session import Session
+
+pytestmark = pytest.mark.unit
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+FP32 = "tiny-dummy.onnx.fp32.b1.p5.o50"
+
+
+@dataclass
+class Run:
+    """One pytest run: exit status, what it printed, and where its files are."""
+
+    status: int
+    out: str
+    folder: Path
+
+    @property
+    def session(self) -> Session:
+        (path,) = (self.folder / "sessions").glob("*.json")
+        return sessions.read(path)
+
+
+class Runner:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    @property
+    def baselines(self) -> Path:
+        return self._folder / "baselines"
+
+    def __call__(self, *args: str, script: dict[str, Any] | None = None, model: str = "tiny") -> Run:
+        self._count += 1
+        folder = self._folder / str(self._count)
+        command = [
+            sys.executable, "-m", "pytest", "-p", "scripted", "-p", "no:cacheprovider", "-m", "cpu",
+            f"--perf-model={model}", f"--perf-sessions={folder / 'sessions'}",
+            f"--perf-baselines={self.baselines}", f"--perf-cache={folder / 'cache'}", *args,
+        ]  # fmt: skip
+        path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        env = {**os.environ, "TOKGATE_SCRIPT": json.dumps(script or {}), "PYTHONPATH": path, "COLUMNS": "80"}
+        env.pop("PYTEST_XDIST_WORKER", None)
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return Run(done.returncode, done.stdout, folder)
+
+    def accept(self, session: Session, nights: int = 5) -> None:
+        """Makes `session` the baseline, as so many nights that differ a little."""
+        paths = []
+        for night in range(nights):
+            rows = [
+                msgspec.structs.replace(
+                    row, launches=[[v * (1 + 0.003 * (night - 2)) for v in launch] for launch in row.launches]
+                )
+                for row in session.rows
+            ]
+            varied = msgspec.structs.replace(session, id=f"night-{night}", rows=rows)
+            paths.append(sessions.write(varied, self._folder / "accepted"))
+        subprocess.run(
+            [sys.executable, "-m", "tokgate", "accept", *map(str, paths), "--reason", "test",
+             "--baselines", str(self.baselines)],
+            cwd=ROOT, check=True, capture_output=True,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+def test_without_baselines_it_passes_and_says_so_loudly(run: Runner) -> None:
+    done = run()
+    assert done.status == 0, done.out
+    assert "NO-BASELINE" in done.out
+    assert done.session.valid
+    assert {row.scenario for row in done.session.rows} >= {FP32, "tiny-dummy.transformers.fp32.b8.p5.o50"}
+
+
+def test_a_required_baseline_that_is_missing_fails(run: Runner) -> None:
+    assert run("--perf-require-baseline").status == 1
+
+
+def test_a_session_like_the_accepted_ones_passes(run: Runner) -> None:
+    run.accept(run().session)
+    done = run("--perf-require-baseline", "--perf-strict")
+    assert done.status == 0, done.out
+    assert "PASS" in done.out
+
+
+def test_a_slower_one_fails_with_what_moved_and_the_command(run: Runner) -> None:
+    run.accept(run().session)
+    done = run(script={"slow": 1.4})
+    assert done.status == 1, done.out
+    assert "REGRESSED" in done.out
+    assert "decode (tpot)" in done.out
+    assert "night-4" in done.out
+    assert f"-k '[{FP32}]'" in done.out
+    assert any(row.confirm for row in done.session.rows), "slower rows were measured again in fresh launches"
+
+
+def test_the_command_it_gives_measures_that_row_alone(run: Runner) -> None:
+    done = run("-k", f"[{FP32}]")
+    assert {row.scenario for row in done.session.rows} == {FP32}
+
+
+def test_a_disturbed_row_is_invalid_and_says_by_whom(run: Runner) -> None:
+    done = run(script={"disturbed": [FP32]})
+    assert done.status == 1
+    assert "INVALID" in done.out
+    assert "gcc pid 7" in done.out
+    assert not done.session.valid
+    assert accept_status(done, run) in REFUSED
+
+
+REFUSED = (2, 4)
+
+
+def accept_status(done: Run, run: Runner) -> int:
+    (path,) = (done.folder / "sessions").glob("*.json")
+    return subprocess.run(
+        [sys.executable, "-m", "tokgate", "accept", str(path), "--reason", "x", "--baselines", str(run.baselines)],
+        cwd=ROOT, capture_output=True,
+    ).returncode  # fmt: skip
+
+
+def test_a_fast_wrong_engine_fails(run: Runner) -> None:
+    done = run(script={"wrong": 0.5, "slow": 0.5})
+    assert done.status == 1
+    assert not done.session.valid
+    assert "INVALID" in done.out
+
+
+def test_a_crashed_worker_fails(run: Runner) -> None:
+    done = run(script={"crash": True})
+    assert done.status == 1
+    assert "it crashed" in done.out
+    assert "passed" not in done.out
+
+
+def test_ctrl_c_keeps_finished_launches_as_a_session_that_cannot_be_accepted(run: Runner) -> None:
+    done = run(script={"interrupt_at": 2})
+    assert done.status == 2, "pytest's own status for an interrupt"
+    assert not done.session.valid
+    assert any("interrupted" in reason for reason in done.session.reasons)
+    assert [len(row.launches) for row in done.session.rows if row.scenario == FP32][0] == 2
+    assert accept_status(done, run) in REFUSED
+
+
+def test_no_room_is_skipped_with_the_sum(run: Runner) -> None:
+    done = run("-rs", script={"no_room": True})
+    assert "29.0 GB" in done.out
+    assert "passed" not in done.out
+
+
+@pytest.mark.parametrize("option", ["--benchmark-disable", "-n2"])
+def test_nothing_measured_is_never_a_pass(run: Runner, option: str) -> None:
+    done = run(option)
+    assert done.status == 1
+    assert "benchmarks are disabled" in done.out
+    assert "passed" not in done.out
+
+
+def test_figures_are_in_junit_and_in_pytest_benchmarks_file(run: Runner, tmp_path: Path) -> None:
+    run.accept(run().session)
+    done = run(f"--junitxml={tmp_path / 'j.xml'}", f"--benchmark-json={tmp_path / 'b.json'}")
+    cases = ElementTree.parse(tmp_path / "j.xml").iter("testcase")
+    case = next(case for case in cases if FP32 in case.attrib["name"])
+    properties = {item.attrib["name"]: item.attrib["value"] for item in case.iter("property")}
+    assert float(properties["output_throughput_tok_s"]) == pytest.approx(25.0, rel=0.01)
+    assert properties["output_throughput_verdict"] == "PASS"
+    assert sessions.read(tmp_path / "b.json").rows == done.session.rows
+    data = json.loads((tmp_path / "b.json").read_text())
+    stats = next(item for item in data["benchmarks"] if FP32 in item["name"])["stats"]["data"]
+    assert stats == [v for row in done.session.rows if (row.scenario, row.metric) == (FP32, "e2el")
+                     for launch in row.launches for v in launch]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--perf-profile", "nigthly"], "did you mean 'nightly'"),
+        (["--perf-select", "edge"], "known are ens"),
+        (["--perf-machine", "../etc"], "--perf-machine"),
+    ],
+)
+def test_bad_options_are_named(run: Runner, args: list[str], said: str) -> None:
+    done = run(*args)
+    assert done.status != 0
+    assert said in done.out
+    assert "passed" not in done.out
+
+
+def test_an_unknown_model_is_named(run: Runner) -> None:
+    done = run(model="Qwen/Qwen2.5-0.5B@main")
+    assert done.status != 0
+    assert "40" in done.out
+
+
+def test_a_tampered_baseline_stops_the_gate(run: Runner) -> None:
+    run.accept(run().session)
+    (path,) = run.baselines.glob(f"*/{FP32}.json")
+    path.write_text(path.read_text().replace('"launches"', '"launches" ', 1).replace("25.", "15.", 1))
+    done = run()
+    assert done.status == 1
+    assert "passed" not in done.out
+    assert FP32 in done.out
+
+
+def test_collecting_imports_no_engine() -> None:
+    """pytest -m cpu --collect-only leaves torch, onnx, onnxruntime and the rest outside the pytest process."""
+    program = (
+        "import sys, pytest\n"
+        "code = pytest.main(['-m', 'cpu', '--collect-only', '-q', '-p', 'no:cacheprovider', '--perf-model', 'tiny'])\n"
+        "engines = {'torch', 'transformers', 'onnx', 'onnxruntime', 'optimum', 'tokenizers', 'vllm'}\n"
+        "print('ENGINES', sorted(engines & set(sys.modules)), int(code))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert "ENGINES [] 0" in done.stdout, done.stdout + done.stderr
+    assert "tiny-dummy.onnx.int8.b8.p5.o50" in done.stdout
+
+
+def test_the_suite_comes_last() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "cpu", "--collect-only", "-q", "-p", "no:cacheprovider",
+         "--perf-model", "tiny", "--perf-profile", "nightly"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    items = [line for line in done.stdout.splitlines() if "::" in line]
+    assert items[-1].endswith("::test_suite")
+    assert len(items) == 28

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import msgspec
+import pytest
+from gate.examples import make_row, make_session, noisy_session
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokgate import session as sessions
+from tokgate.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=5), min_size=1, max_size=5))
+def test_a_session_survives_its_file(tmp_path_factory, launches):
+    folder = tmp_path_factory.mktemp("sessions")
+    written = make_session(0, [make_row(launches, confirm=launches)])
+    assert sessions.read(sessions.write(written, folder)) == written
+
+
+def test_a_session_is_found_inside_a_pytest_benchmark_file(tmp_path):
+    path = tmp_path / "0001_run.json"
+    inner = json.loads(msgspec.json.encode(noisy_session(0)))
+    path.write_text(json.dumps({"benchmarks": [], "tokgate": inner}))
+    assert sessions.read(path) == noisy_session(0)
+
+
+def test_the_documented_fields_are_enough(tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text(
+        """{"schema": 1, "id": "n1", "started": "2026-11-21T03:00:00Z", "profile": "nightly",
+            "machine": {"id": "nvidia-t4", "kind": "gpu"}, "software": {"vllm": "0.26.0"},
+            "valid": true, "reasons": [],
+            "rows": [{"scenario": "qwen2.5-0.5b-dummy.vllm.fp16.b8.p5.o50", "metric": "output_throughput",
+                      "unit": "tok/s", "better": "higher", "gated": true,
+                      "launches": [[27259.7, 27401.2], [27566, 27310.9]]}]}"""
+    )
+    found = sessions.read(path)
+    assert found.gated_family == 1
+    assert found.rows[0].launches[1] == [27566.0, 27310.9]
+    assert (found.machine_id, found.machine_kind) == ("nvidia-t4", "gpu")
+
+
+def faulty(**changes):
+    data = json.loads(msgspec.json.encode(noisy_session(0)))
+    return {**data, **changes}
+
+
+ROW = json.loads(msgspec.json.encode(make_row([[1.0]])))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (faulty(schema=2), "schema 2; this tokgate reads up to 1: upgrade"),
+        (faulty(schema=0), "expected 1"),
+        (faulty(id=""), "empty id"),
+        (faulty(machine={"id": "../up", "kind": "cpu"}), "machine.id"),
+        (faulty(machine={"id": "m", "kind": "tpu"}), "'cpu' or 'gpu'"),
+        (faulty(reasons=["swap"]), "marked valid and yet"),
+        (faulty(valid=False), "gives no reason"),
+        (faulty(rows=[]), "measured nothing"),
+        (faulty(rows=[ROW, ROW]), "stands twice"),
+        (faulty(rows=[{**ROW, "launches": []}]), "without values"),
+        (faulty(rows=[{**ROW, "launches": [[1.0], []]}]), "without values"),
+        (faulty(rows=[{**ROW, "launches": [[0.0]]}]), "above 0"),
+        (faulty(rows=[{**ROW, "confirm": [[-1.0]]}]), "above 0"),
+        (faulty(rows=[{**ROW, "pairs": [[1.0]]}]), "reference, candidate"),
+        (faulty(rows=[{**ROW, "tolerance_pct": 100}]), "tolerance_pct"),
+        (faulty(rows=[{**ROW, "scenario": "A b"}]), "scenario"),
+        (faulty(rows=[{**ROW, "better": "faster"}]), "not a tokgate session"),
+        ({}, "not a tokgate session"),
+        ([], "not a tokgate session"),
+    ],
+)
+def test_a_faulty_session_is_refused_by_file_and_fault(tmp_path, data, message):
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=message) as error:
+        sessions.read(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_is_no_json_or_is_not_there_is_refused(tmp_path):
+    path = tmp_path / "s.json"
+    with pytest.raises(InputError, match="cannot be read"):
+        sessions.read(path)
+    path.write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        sessions.read(path)
+
+
+def test_family_size_counts_the_profile_and_never_less_than_is_present():
+    rows = noisy_session(0).rows
+    assert make_session(0, rows, family_size=24).gated_family == 24
+    assert make_session(0, rows, family_size=2).gated_family == len(rows)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call):
+    path = tmp_path / "f.json"
+    sessions.write_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OSError, match="No space"):
+        sessions.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f.json"]
+
+
+def test_a_written_file_has_the_users_mode(tmp_path):
+    path = tmp_path / "f.json"
+    umask = os.umask(0o027)
+    try:
+        sessions.write_atomically(path, b"x")
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o640

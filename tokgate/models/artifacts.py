@@ -23,7 +23,7 @@ from tokgate.child import ChildError, run_child
 from tokgate.errors import InputError, MeasurementError
 from tokgate.machine.memory import available_bytes
 from tokgate.models import fit, hub
-from tokgate.models.cache import Cache, Entry, Meta, Report, disk_full
+from tokgate.models.cache import MANIFEST, Cache, Entry, Meta, Report, disk_full
 from tokgate.models.source import ModelSource
 
 # Version of how artifacts are built; raise it when a change here or in a step changes what comes out.
@@ -36,6 +36,8 @@ _VERSIONS = {
     "onnx-fp32": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     "onnx-int8": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
 }
+# Written into the folder of an artifact: a link of that name would lead the writing astray.
+_OURS = (MANIFEST, accuracy.FILE_NAME)
 _NO_SPACE = ("no space left on device", "os error 28", "errno 28", "disk quota exceeded")
 
 
@@ -290,7 +292,7 @@ def _link_files(model: Path, folder: Path) -> None:
     """Links the files of a snapshot or a local model that a loader may read; weights are not copied."""
     for pattern in hub.ALLOWED_FILES:
         for file in model.glob(pattern):
-            if file.is_file() and not (folder / file.name).is_symlink():
+            if file.is_file() and file.name not in _OURS and not (folder / file.name).is_symlink():
                 (folder / file.name).symlink_to(file.resolve())
 
 

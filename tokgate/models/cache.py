@@ -1,6 +1,6 @@
 """A folder of built things, each whole or not there: built once under a lock, beside its place, then renamed.
 
-ROOT/<name>/            an entry; its manifest.json, written last, lists its files and what was noted
+ROOT/<name>/            an entry; its manifest, written last, lists its files and what was noted
 ROOT/.<name>.lock       held while the entry is built; the kernel frees it when its holder dies
 ROOT/.<name>.*.partial  a build on its way; one whose lock is free is a leftover, and is removed
 """
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from tokgate.errors import MeasurementError
 
-MANIFEST = "manifest.json"
+MANIFEST = "tokgate-manifest.json"
 LOCK_TIMEOUT_S = 3600.0
 
 Meta = dict[str, Any]

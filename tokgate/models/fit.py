@@ -14,10 +14,10 @@ from tokgate.models.shapes import ModelShape
 # Peak memory of a build step in multiples of the FP32 weights, above the libraries' own.
 _BUILD_FACTORS = {
     "reference": ("transformers in FP32, and the checkpoint it is read from", 1.5),
-    "export": ("tracing in torch, and the graph with its weights", 4.15),
-    "graph": ("the graph with its weights, read and written", 2.2),
+    "export": ("tracing in torch, and the graph with its weights", 4.25),
+    "graph": ("the graph with its weights, read and written", 2.3),
     "check": ("ONNX Runtime in FP32", 1.3),
-    "quantize": ("the quantiser's copies of the FP32 graph", 4.35),
+    "quantize": ("the quantiser's copies of the FP32 graph", 4.45),
 }
 # What an engine loads at a precision, and the steps that make it.
 KINDS = {

@@ -1,42 +1,10 @@
-"""Pure functions from sessions to verdicts.
+"""Pure functions from sessions to verdicts. Nothing is imported here: collecting tests must not load scipy.
 
-    verdict = judge_session(session, baselines, limits)     what each row, the suite and the session are
-    suspects(session, baselines)                            which rows to measure again before that
-    exit_status([verdict], require_baseline, strict)        what a command returns
-    to_json(verdict)                                        what `tokgate judge --json` prints
+    judge.judge_session(session, baselines, limits)            what each row, the suite and the session are
+    judge.suspects(session, baselines)                         which rows to measure again before that
+    verdict.exit_status([verdict], require_baseline, strict)   what a command returns
+    verdict.to_json(verdict)                                   what `tokgate judge --json` prints
+    explain.movements(session, baselines, scenario)            what moved behind a slower row
 
 The statistics are in variance (moderation), comparison (interval, MDE) and ruling (levels, rule, screen).
 """
-
-from tokgate.gate.history import Accepted, Baselines, StoredRow
-from tokgate.gate.judge import judge_session, suspects
-from tokgate.gate.limits import Limit
-from tokgate.gate.ruling import Levels
-from tokgate.gate.verdict import (
-    LimitVerdict,
-    Outcome,
-    RowVerdict,
-    SessionVerdict,
-    SuiteVerdict,
-    Verdict,
-    exit_status,
-    to_json,
-)
-
-__all__ = [
-    "Accepted",
-    "Baselines",
-    "Levels",
-    "Limit",
-    "LimitVerdict",
-    "Outcome",
-    "RowVerdict",
-    "SessionVerdict",
-    "StoredRow",
-    "SuiteVerdict",
-    "Verdict",
-    "exit_status",
-    "judge_session",
-    "suspects",
-    "to_json",
-]

@@ -4,6 +4,7 @@
     shapes.py     sizes of a decoder by formula    source.py     --perf-model -> where the weights come from
     fit.py        does it fit in memory, on disk   cache.py      entries that are whole or not there
     artifacts.py  what an engine loads, built once
+    steps.py      runs and times the steps of a build
     build.py      a child process that does one step of a build; its steps:
     dummy.py, reference.py, onnx_export.py, onnx_graph.py, quantize.py
 

@@ -16,15 +16,14 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from tokgate import accuracy
-from tokgate.child import ChildError, run_child
-from tokgate.errors import InputError, MeasurementError
+from tokgate.errors import InputError
 from tokgate.machine.memory import available_bytes
 from tokgate.models import fit, hub
-from tokgate.models.cache import MANIFEST, Cache, Entry, Meta, Report, disk_full
+from tokgate.models.cache import MANIFEST, Cache, Meta, Report
 from tokgate.models.source import ModelSource
+from tokgate.models.steps import Steps
 
 # Version of how artifacts are built; raise it when a change here or in a step changes what comes out.
 RECIPE = 1
@@ -38,7 +37,6 @@ _VERSIONS = {
 }
 # Written into the folder of an artifact: a link of that name would lead the writing astray.
 _OURS = (MANIFEST, accuracy.FILE_NAME)
-_NO_SPACE = ("no space left on device", "os error 28", "errno 28", "disk quota exceeded")
 
 
 @dataclass(frozen=True)
@@ -119,12 +117,12 @@ class _Builder:
             entry = self.cache.get(
                 name, lambda partial: self._build(kind, parent, name, partial), self.report
             )
-        return _artifact(kind, entry)
+        return Artifact(entry.path, kind, entry.meta)
 
     def _build(self, kind: str, parent: Artifact | None, name: str, partial: Path) -> Meta:
         self._check_room(kind)
         self.report(f"building {name} in {self.cache.root}")
-        steps = _Steps(self, kind, name, partial)
+        steps = Steps(partial, self.python, kind, name, self.source.model_id, self.report)
         started = time.monotonic()
         if kind == "checkpoint":
             measured = self._checkpoint(steps)
@@ -154,7 +152,7 @@ class _Builder:
             **measured,
         }
 
-    def _checkpoint(self, steps: _Steps) -> Meta:
+    def _checkpoint(self, steps: Steps) -> Meta:
         source = self.source
         if source.kind == "dummy":
             steps.run("dummy", shape=asdict(source.shape), seed=source.seed, out=str(steps.folder))
@@ -162,19 +160,19 @@ class _Builder:
             _link_files(source.path or self._download(steps), steps.folder)
         return steps.run("reference", checkpoint=str(steps.folder), out=str(steps.folder))
 
-    def _download(self, steps: _Steps) -> Path:
+    def _download(self, steps: Steps) -> Path:
         cache = str(self.source.cache) if self.source.cache else None
         meta = steps.run("download", hub_id=self.source.hub_id, revision=self.source.revision, cache=cache)
         return Path(meta["path"])
 
-    def _fp32(self, steps: _Steps, checkpoint: Artifact) -> Meta:
+    def _fp32(self, steps: Steps, checkpoint: Artifact) -> Meta:
         exported = str(steps.scratch / "exported")
         steps.run("export", checkpoint=str(checkpoint.path), out=exported)
         steps.run("graph", exported=exported, out=str(steps.folder), max_context=self.source.max_context)
         shutil.rmtree(exported)
         return {"accuracy": steps.run("check", folder=str(steps.folder), exact=True)}
 
-    def _int8(self, steps: _Steps, fp32: Artifact) -> Meta:
+    def _int8(self, steps: Steps, fp32: Artifact) -> Meta:
         steps.run("quantize", graph=str(fp32.path), out=str(steps.folder), isa=self.isa)
         distance = steps.run("check", folder=str(steps.folder), exact=False)
         return {"isa": self.isa, "accuracy": distance, "fp32_accuracy": fp32.meta["accuracy"]}
@@ -189,58 +187,6 @@ class _Builder:
         too_much = fit.exceeds(fit.disk_bytes(shape, kind), free)
         if too_much:
             raise InputError(f"{self.source.model_id}: not enough disk in {self.cache.root}: {too_much}")
-
-
-class _Steps:
-    """Runs the steps of one build, each in a child of its own, and notes what each took."""
-
-    def __init__(self, builder: _Builder, kind: str, name: str, folder: Path) -> None:
-        self.folder = folder
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.done: list[dict[str, Any]] = []
-        self._builder = builder
-        self._kind = kind
-        self._name = name
-
-    def run(self, step: str, **arguments: object) -> Meta:
-        request = self.scratch / f"{step}.json"
-        request.write_text(json.dumps({"step": step, "arguments": arguments}))
-        heard: dict[str, dict[str, Any]] = {}
-
-        def hear(event: dict[str, Any]) -> None:
-            heard[event["event"]] = event
-            if event["event"] == "step":
-                self._builder.report(f"{self._kind}: {event['name']}: {event['detail']}")
-
-        started = time.monotonic()
-        environment = _environment(offline=step != "download")
-        try:
-            run_child([self._builder.python, "-m", "tokgate.models.build", str(request)], hear, environment)
-        except ChildError as error:
-            raise self._failure(step, error, heard.get("error", {})) from None
-        self.done.append(
-            {
-                "name": step,
-                "seconds": round(time.monotonic() - started, 1),
-                "peak_rss_bytes": heard["done"]["peak_rss_bytes"],
-            }
-        )
-        meta: Meta = heard["done"]["meta"]
-        return meta
-
-    def _failure(self, step: str, error: ChildError, event: dict[str, Any]) -> Exception:
-        message = hub.scrub(str(error))
-        if any(sign in f"{message}\n{error.tail}".lower() for sign in _NO_SPACE):
-            return MeasurementError(disk_full(self._builder.cache.root, self._name))
-        refused = InputError if event.get("input_error") else MeasurementError
-        return refused(
-            f"{self._builder.source.model_id}: {self._kind} was not built, its step {step} failed: {message}"
-        )
-
-
-def _artifact(kind: str, entry: Entry) -> Artifact:
-    return Artifact(entry.path, kind, entry.meta)
 
 
 def _kind(engine: str, precision: str, isa: str) -> str:
@@ -277,15 +223,6 @@ def _version_here(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "none"
-
-
-def _environment(offline: bool) -> dict[str, str]:
-    """The children's environment: only the download talks to the hub, and only it is given the token."""
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    if offline:
-        environment = {name: value for name, value in environment.items() if not name.endswith("_TOKEN")}
-        environment.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    return environment
 
 
 def _link_files(model: Path, folder: Path) -> None:

@@ -58,7 +58,7 @@ def is_reachable(hub_id: str, revision: str, timeout_s: float = REACH_TIMEOUT_S)
 
     def ask() -> None:
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session
+        from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
         url = hf_hub_url(hub_id, "config.json", revision=revision)
         try:

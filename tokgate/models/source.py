@@ -79,8 +79,9 @@ def resolve(
 
     `auto`: the hub's snapshot where `model` pins one that is cached or, with `allow_network`, reachable;
     else dummy weights. `dummy`: dummy weights of `model`. `NAME` or `dummy:NAME`: those of that
-    name, whatever the row. `ORG/NAME@REVISION`: the hub's snapshot. A folder: the model in it. Raises InputError
-    for all else.
+    name, whatever the row. `ORG/NAME@REVISION`: the hub's snapshot. A folder: the model in it.
+
+    Raises InputError for anything else.
     """
     if option == "auto":
         return _auto(load_model(model, folder), allow_network, hub_cache)

@@ -41,7 +41,7 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
     for row in verdict.rows:
         if row.gated:
             outcome.properties.update(_properties(row))
-            _add(outcome, row, require_baseline, strict)
+            _add(outcome, row, _nothing_to_compare(run), require_baseline, strict)
     outcome.failures += [f"LIMIT {limit.scenario}: {limit.why}" for limit in verdict.limits if limit.broken]
     if outcome.failures and not verdict.reasons:
         outcome.failures += [*map(str, movements(session, run.baselines, scenario.id)), f"again: {again}"]
@@ -56,13 +56,27 @@ def suite_outcome(run: DeviceRun, require_baseline: bool, strict: bool) -> ItemO
         outcome.skipped = "; ".join(suite.why)
         return outcome
     outcome.properties.update({"suite_verdict": str(suite.verdict), "suite_change_pct": suite.change_pct})
-    _sort(outcome, suite.verdict, f"{suite.verdict} all rows: {'; '.join(suite.why)}", require_baseline, strict)
+    _sort(
+        outcome, suite.verdict, f"{suite.verdict} all rows: {'; '.join(suite.why)}", require_baseline, strict
+    )
     return outcome
 
 
-def _add(outcome: ItemOutcome, row: RowVerdict, require_baseline: bool, strict: bool) -> None:
+def _nothing_to_compare(run: DeviceRun) -> str:
+    """The same words for every row, so that pytest shows them once."""
+    return (
+        f"NO-BASELINE: rows without accepted sessions of {run.machine['id']}, profile {run.options.profile}, were "
+        'compared with nothing. Measure on 5 nights, then: tokgate accept SESSION... --reason "..."'
+    )
+
+
+def _add(
+    outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool
+) -> None:
     text = "\n  ".join([f"{row.verdict} {row.scenario} {row.metric}", *row.why])
-    if row.verdict is not Verdict.INVALID:
+    if row.verdict is Verdict.NO_BASELINE and not require_baseline and no_baseline not in outcome.warnings:
+        outcome.warnings.append(no_baseline)
+    elif row.verdict not in (Verdict.INVALID, Verdict.NO_BASELINE) or require_baseline:
         _sort(outcome, row.verdict, text, require_baseline, strict)
 
 

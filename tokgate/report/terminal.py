@@ -6,6 +6,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -55,9 +56,9 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     console.print(render(session, verdict, run.skipped()))
     told = session.telemetry
     share = 100 * told["measured_s"] / told["run_s"]
-    console.print(Text(f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds"))
-    console.print(Text(f"session: {run.session_path}", overflow="fold"))
     terminalreporter.write(text.getvalue())
+    terminalreporter.write_line(f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds")
+    terminalreporter.write_line(f"session: {_near(run.session_path)}")
 
 
 def print_verdict(session: Session, verdict: SessionVerdict) -> None:
@@ -72,13 +73,14 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -
     parts: list[RenderableType] = [*_blind_lines(verdict)]
     groups: dict[str, list[str]] = {}
     for row in session.rows:
-        shape = row.scenario.rsplit(".", 3)
-        group = row.group or shape[0]
+        group = row.group or row.scenario.rsplit(".", 3)[0]
         names = groups.setdefault(group, [])
         if row.scenario not in names:
             names.append(row.scenario)
     for group, scenarios in groups.items():
         parts.append(Text(group, style="bold"))
+        if session.accuracy:
+            parts.append(_accuracy(session, group))
         parts.append(_table(group, scenarios, session.rows, verdict))
     parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
     parts += _closing_lines(verdict)
@@ -102,11 +104,27 @@ def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: S
 
 
 def worst(rows: Iterable[RowVerdict]) -> RowVerdict | None:
-    """Of a scenario's gated rows the one to show: the gravest verdict, then the largest change."""
+    """Of a scenario's gated rows the one to show: the gravest verdict; of equals the throughput."""
     gated = [row for row in rows if row.gated]
     if not gated:
         return None
-    return min(gated, key=lambda row: (_SEVERITY.index(row.verdict), -(row.change_pct or 0.0)))
+    return min(gated, key=lambda row: (_SEVERITY.index(row.verdict), row.metric != "output_throughput"))
+
+
+def _near(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _accuracy(session: Session, group: str) -> Text:
+    """How near the group's outputs are to the FP32 reference on the same weights."""
+    found = next((entry for entry in session.accuracy if entry.group == group), None)
+    if found is None:
+        return Text("")
+    return Text(
+        f"  against {found.reference}: top-1 agrees in {found.top1_agreement:.0%} of {found.positions}, "
+        f"logits {found.logit_distance:.1e} apart",
+        style="dim",
+    )
 
 
 def _value(row: Row | None) -> str:
@@ -143,13 +161,21 @@ def _closing_lines(verdict: SessionVerdict) -> list[Text]:
         interval = verdict.suite.ci_pct
         bounds = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
         lines.append(
-            Text(f"all {verdict.suite.rows} gated rows: {percent(verdict.suite.change_pct)}{bounds} {verdict.suite.verdict}")
+            Text(
+                f"all {verdict.suite.rows} gated rows: {percent(verdict.suite.change_pct)}{bounds} {verdict.suite.verdict}"
+            )
         )
     lines += [Text(f"note: {note}") for note in verdict.notes]
-    lines += [Text(f"limit: {limit.scenario} {limit.why}", style="bold red") for limit in verdict.limits if limit.broken]
+    lines += [
+        Text(f"limit: {limit.scenario} {limit.why}", style="bold red")
+        for limit in verdict.limits
+        if limit.broken
+    ]
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(verdict.outcome.value, "bold yellow")
+    style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(
+        verdict.outcome.value, "bold yellow"
+    )
     lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}", style=style))
     shown = verdict.reasons[:_REASONS_SHOWN]
     lines += [Text(f"  {reason}") for reason in shown]

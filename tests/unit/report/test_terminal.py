@@ -1,0 +1,84 @@
+"""The table: what it says, and that 80 columns suffice."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, SuiteVerdict, Verdict
+from tokgate.report.figures import figures, typical
+from tokgate.report.terminal import render, worst
+from tokgate.report.units import text_of
+from tokgate.session import Row, Session
+
+pytestmark = pytest.mark.unit
+
+ID = "qwen2.5-0.5b-instruct-dummy.onnx.fp32.nospin.b8.p128.o256"
+
+
+def row(metric: str, value: float, unit: str) -> Row:
+    return Row(
+        scenario=ID, metric=metric, unit=unit, better="lower", gated=True, launches=[[value]],
+        group="qwen2.5-0.5b-instruct-dummy.onnx.fp32.nospin",
+    )  # fmt: skip
+
+
+def shown(verdict: Verdict, metric: str = "output_throughput") -> str:
+    rows = [row("output_throughput", 12345.0, "tok/s"), row("ttft", 1.234, "s"), row("tpot", 0.01234, "s")]
+    session = Session(
+        schema=1, id="s", started="2026-11-21T00:00:00+00:00", profile="nightly", valid=True, reasons=[],
+        machine={"id": "amd-epyc-7003-2c-24g", "kind": "cpu"}, software={}, rows=rows,
+    )  # fmt: skip
+    judged = RowVerdict(ID, metric, verdict, (), change_pct=-12.345, ci_pct=(-15.5, 100.25), mde_pct=30.0,
+                        margin_pct=20.0, tolerance_pct=2.0, sessions=5)  # fmt: skip
+    text = io.StringIO()
+    console = Console(file=text, width=80, highlight=False)
+    console.print(render(session, SessionVerdict("s", Outcome.PASS, (judged,), SuiteVerdict(None, ("1 of 2",))), {}))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("metric", ["output_throughput", "ttft"])
+def test_80_columns_suffice(verdict: Verdict, metric: str) -> None:
+    lines = shown(verdict, metric).splitlines()
+    (line,) = [line for line in lines if line.startswith("b8.p128.o256")]
+    assert str(verdict) in line
+    assert "-12.3% [-15.5, +100.2]" in line
+    assert max(map(len, lines)) <= 80
+    assert "…" not in line
+
+
+def test_blindness_comes_first() -> None:
+    assert shown(Verdict.PASS).startswith("BLIND: 1 of 1 gated rows")
+
+
+def test_the_gravest_verdict_is_shown() -> None:
+    rows = [
+        RowVerdict(ID, "output_throughput", Verdict.PASS, ()),
+        RowVerdict(ID, "ttft", Verdict.REGRESSED, ()),
+        RowVerdict(ID, "tpot", Verdict.INVALID, (), gated=False),
+    ]
+    found = worst(rows)
+    assert found is not None
+    assert found.metric == "ttft"
+    assert worst([]) is None
+
+
+def test_a_figure_is_the_median_launch() -> None:
+    rows = Row(scenario=ID, metric="ttft", unit="s", better="lower", gated=True, launches=[[1, 2, 9], [4], [3, 3]])
+    assert typical(rows) == 3
+    assert figures([rows]) == {"ttft_s": 3}
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (14.234, "tok/s", "14.2 tok/s"), (2267.4, "tok/s", "2267 tok/s"), (9.876, "tok/s", "9.88 tok/s"),
+        (0.1234, "s", "123 ms"), (1.5, "s", "1.50 s"), (0.00054, "s", "540 us"), (1e-9, "s", "0.00 us"),
+        (2**31, "B", "2.00 GiB"), (700 * 2**20, "B", "700 MiB"),
+    ],
+)  # fmt: skip
+def test_values_read_as_people_write_them(value: float, unit: str, text: str) -> None:
+    assert text_of(value, unit) == text

@@ -1,0 +1,148 @@
+"""The command line: what it prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tokgate import session as sessions
+from tokgate.cli import main
+from tokgate.session import Row, Session
+
+pytestmark = pytest.mark.unit
+
+SCENARIOS = [f"tiny-dummy.onnx.{precision}.b{batch}.p5.o50" for precision in ("fp32", "int8") for batch in (1, 4, 8)]
+
+
+def night(name: str, slower: float = 0.0, seed: int = 0, machine: str = "edge-2c-24g", valid: bool = True) -> Session:
+    noise = random.Random(f"{name} {seed}")
+    rows = [
+        Row(
+            scenario=scenario, metric="output_throughput", unit="tok/s", better="higher", gated=True,
+            launches=[[100 * (1 - slower) * (1 + noise.gauss(0, 0.005)) for _ in range(3)] for _ in range(3)],
+        )
+        for scenario in SCENARIOS
+    ]  # fmt: skip
+    return Session(
+        schema=1, id=name, started=f"2026-11-{10 + len(name) % 15}T00:00:00+00:00", profile="nightly",
+        machine={"id": machine, "kind": "cpu"}, software={"onnxruntime": "1.31.1"}, valid=valid,
+        reasons=[] if valid else ["others took 40% of the 2 cores"], rows=rows,
+    )  # fmt: skip
+
+
+class Tokgate:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def file(self, session: Session) -> str:
+        return str(sessions.write(session, self.folder / "sessions"))
+
+    def __call__(self, *args: str) -> int:
+        return main([*args, "--baselines", str(self.folder / "baselines")])
+
+    def accept(self, count: int = 5) -> None:
+        paths = [self.file(night(f"night-{number}")) for number in range(count)]
+        assert self("accept", *paths, "--reason", "the first nights") == 0
+
+
+@pytest.fixture
+def tokgate(tmp_path: Path) -> Tokgate:
+    return Tokgate(tmp_path)
+
+
+def test_a_sixth_night_like_the_five_passes(tokgate: Tokgate) -> None:
+    tokgate.accept()
+    assert tokgate("judge", tokgate.file(night("sixth")), "--require-baseline", "--strict") == 0
+
+
+def test_a_night_20_percent_slower_fails(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate.accept()
+    assert tokgate("judge", tokgate.file(night("slow", slower=0.2))) == 1
+    assert "REGRESSED" in capsys.readouterr().out
+
+
+def test_nothing_to_compare_with_is_3_where_required(tokgate: Tokgate) -> None:
+    path = tokgate.file(night("first"))
+    assert tokgate("judge", path) == 0
+    assert tokgate("judge", path, "--require-baseline") == 3
+
+
+def test_an_invalid_session_is_4_and_cannot_be_accepted(tokgate: Tokgate) -> None:
+    tokgate.accept()
+    path = tokgate.file(night("disturbed", slower=0.2, valid=False))
+    assert tokgate("judge", path) == 4
+    assert tokgate("accept", path, "--reason", "x") != 0
+    assert "disturbed" not in "".join(file.read_text() for file in (tokgate.folder / "baselines").rglob("*.json"))
+
+
+def test_bad_input_is_2_and_goes_before_all(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate.accept()
+    bad = tokgate.folder / "bad.json"
+    bad.write_text("{")
+    slow = tokgate.file(night("slow", slower=0.2))
+    assert tokgate("judge", slow, str(bad)) == 2
+    captured = capsys.readouterr()
+    assert "bad.json" in captured.err
+    assert "REGRESSED" in captured.out, "the other session is judged all the same"
+    assert tokgate("judge", str(tokgate.folder / "missing.json")) == 2
+
+
+def test_invalid_goes_before_slow(tokgate: Tokgate) -> None:
+    tokgate.accept()
+    slow, invalid = night("slow", slower=0.2), night("invalid", valid=False)
+    assert tokgate("judge", tokgate.file(slow), tokgate.file(invalid)) == 4
+
+
+def test_json_is_one_object_a_session_in_the_agreed_shape(
+    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokgate.accept()
+    capsys.readouterr()
+    tokgate("judge", tokgate.file(night("sixth")), tokgate.file(night("slow", slower=0.2)), "--json")
+    first, second = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (first["session"], first["outcome"], second["outcome"]) == ("sixth", "pass", "fail")
+    row = second["rows"][0]
+    assert set(row) == {"scenario", "metric", "verdict", "change_pct", "ci_pct", "mde_pct", "why"}
+    assert row["change_pct"] == pytest.approx(20, abs=1), "positive is worse, for a throughput too"
+    assert row["ci_pct"][0] < row["change_pct"] < row["ci_pct"][1]
+
+
+def test_another_machines_baselines_are_never_used(tokgate: Tokgate) -> None:
+    tokgate.accept()
+    path = tokgate.file(night("elsewhere", machine="edge-8c-16g"))
+    assert tokgate("judge", path, "--require-baseline") == 3
+    assert tokgate("judge", path, "--require-baseline", "--machine", "edge-2c-24g") == 0
+    assert tokgate("judge", path, "--machine", "../../etc") == 2
+
+
+def test_one_scenario_can_be_judged_alone(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate.accept()
+    capsys.readouterr()
+    path = tokgate.file(night("sixth"))
+    assert tokgate("judge", path, "--scenario", SCENARIOS[0], "--json") == 0
+    assert {row["scenario"] for row in json.loads(capsys.readouterr().out)["rows"]} == {SCENARIOS[0]}
+    assert tokgate("judge", path, "--scenario", "tiny-dummy.onnx.fp32.b9.p5.o50") == 2
+
+
+def test_a_newer_schema_asks_for_a_newer_tokgate(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(tokgate.file(night("future")))
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2', 1))
+    assert tokgate("judge", str(path)) == 2
+    assert "upgrade tokgate" in capsys.readouterr().err
+
+
+def test_accept_says_what_changes(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate.accept()
+    out = capsys.readouterr().out
+    assert SCENARIOS[0] in out
+    assert "git diff" in out
+
+
+def test_no_command_and_unknown_commands_are_refused() -> None:
+    for argv in ([], ["jugde"], ["accept", "x.json"]):
+        with pytest.raises(SystemExit) as stop:
+            main(argv)
+        assert stop.value.code == 2

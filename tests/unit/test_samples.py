@@ -1,0 +1,88 @@
+"""From launches to rows, and to faults: what is missing is never filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tokgate.launch import LaunchRecord, run_launch
+from tokgate.metrics import Round
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.samples import faults_of, rows_of
+from tokgate.scenario import Group, Profile, Scenario
+
+pytestmark = pytest.mark.unit
+
+SCENARIO = Scenario(Group("tiny", "tiny-dummy", "onnx", "fp32"), 1, 5, 50)
+PROFILE = Profile("quick", launches=2, rounds=2)
+
+
+def record(*totals_s: float) -> LaunchRecord:
+    rounds = [Round(50, 1, 0.1, total_s, 1.0, 2**20) for total_s in totals_s]
+    return LaunchRecord(rounds={SCENARIO.id: rounds} if rounds else {})
+
+
+def test_samples_keep_their_launch() -> None:
+    rows = {row.metric: row for row in rows_of(SCENARIO, [record(2.0, 2.5), record(4.0, 5.0)])}
+    assert rows["e2el"].launches == [[2.0, 2.5], [4.0, 5.0]]
+    assert rows["output_throughput"].launches == [[25.0, 20.0], [12.5, 10.0]]
+    assert {name for name, row in rows.items() if row.gated} == {"output_throughput", "ttft"}
+
+
+def test_enough_samples_are_no_fault() -> None:
+    assert faults_of(SCENARIO, [record(1, 1), record(1, 1)], PROFILE) == []
+
+
+def test_fewer_samples_than_planned_are_a_fault_with_its_cause() -> None:
+    disturbed = record(1)
+    disturbed.causes[SCENARIO.id] = ["others took 40% of the 2 cores"]
+    (fault,) = faults_of(SCENARIO, [record(1, 1), disturbed], PROFILE)
+    assert "3 of 4" in fault
+    assert "others took 40%" in fault
+
+
+def test_a_launch_without_samples_is_left_out_and_is_a_fault() -> None:
+    records = [record(1, 1), record()]
+    assert len(rows_of(SCENARIO, records)[0].launches) == 1
+    assert faults_of(SCENARIO, records, PROFILE)
+    assert rows_of(SCENARIO, [record()]) == []
+
+
+def test_unequal_work_is_a_fault() -> None:
+    short = record(1, 1)
+    short.unequal[SCENARIO.id] = "the engine made 49 output tokens; planned were 50"
+    assert "49" in faults_of(SCENARIO, [short, record(1, 1)], PROFILE)[0]
+
+
+@pytest.mark.parametrize(
+    ("output_tokens", "disturbed", "usable", "unequal"),
+    [(50, None, 1, False), (49, None, 0, True), (50, "others took 70%", 0, False)],
+)
+def test_a_round_counts_if_its_work_was_equal_and_nothing_disturbed_it(
+    tmp_path: Path, output_tokens: int, disturbed: str | None, usable: int, unequal: bool
+) -> None:
+    """Through a real child process that speaks the worker's protocol; its interpreter is a script."""
+    event = {
+        "event": "round", "scenario": SCENARIO.id, "round": 0, "total_s": 1.0, "prefill_s": 0.1, "prompt_tokens": 5,
+        "output_tokens": output_tokens, "peak_rss_bytes": 1, "use": {"own_cpu_s": 1.0}, "disturbed": disturbed,
+        "repeated": False,
+    }  # fmt: skip
+    done = {"event": "done", "total_s": 2.0, "measured_s": 1.0}
+    import json
+    import sys
+
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json\n"
+        f"print({json.dumps(event)!r})\nprint({json.dumps(done)!r}, flush=True)\n"
+    )
+    python.chmod(0o755)
+    plan = LaunchPlan(
+        PLAN_SCHEMA, "onnx", "/m", 100, {}, 1, 1, 0, 0, 0, (PlanRow(SCENARIO.id, 1, 5, 50),)
+    )
+    heard: list[str] = []
+    launch = run_launch(plan, str(python), heard.append)
+    assert heard == [SCENARIO.id]
+    assert len(launch.rounds.get(SCENARIO.id, [])) == usable
+    assert (SCENARIO.id in launch.unequal) is unequal

@@ -28,7 +28,9 @@ def main(engine_name: str, model_dir: str, threads: int, vocab_size: int) -> Non
     for line in sys.stdin:
         batch, prompt_len, output_len = map(int, line.split())
         done = engine.generate(random_prompts(batch, prompt_len, vocab_size, 1), output_len)
-        answers.write(json.dumps({"total_s": done.total_s, "prefill_s": done.prefill_s, "peak": peak_rss_bytes()}) + "\n")
+        answers.write(
+            json.dumps({"total_s": done.total_s, "prefill_s": done.prefill_s, "peak": peak_rss_bytes()}) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ class Reference:
     logits: NDArray[np.float32]
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / FILE_NAME, prompts=self.prompts, continuation=self.continuation, logits=self.logits
-        )
+        np.savez(folder / FILE_NAME, prompts=self.prompts, continuation=self.continuation, logits=self.logits)
 
     @classmethod
     def load(cls, folder: Path) -> Reference:

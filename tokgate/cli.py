@@ -41,30 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tokgate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    accept = commands.add_parser(
-        "accept", help="make sessions the baseline of their machine; the only way to"
-    )
-    accept.add_argument(
-        "sessions", nargs="+", type=Path, metavar="SESSION", help="session files of .tokgate/sessions/"
-    )
+    accept = commands.add_parser("accept", help="make sessions the baseline of their machine; the only way to")
+    accept.add_argument("sessions", nargs="+", type=Path, metavar="SESSION", help="session files of .tokgate/sessions/")
     accept.add_argument("--reason", required=True, help="why these are what the future is held against")
-    accept.add_argument(
-        "--replace", action="store_true", help="start anew instead of adding to what is there"
-    )
+    accept.add_argument("--replace", action="store_true", help="start anew instead of adding to what is there")
     _add_baselines(accept)
     accept.set_defaults(command=_accept)
 
-    judge = commands.add_parser(
-        "judge", help="judge stored sessions against the baselines, without measuring"
-    )
-    judge.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="session or pytest-benchmark files"
-    )
+    judge = commands.add_parser("judge", help="judge stored sessions against the baselines, without measuring")
+    judge.add_argument("files", nargs="+", type=Path, metavar="FILE", help="session or pytest-benchmark files")
     judge.add_argument("--machine", metavar="ID", help="judge as this machine")
     judge.add_argument("--scenario", metavar="ID", help="only this scenario")
-    judge.add_argument(
-        "--require-baseline", action="store_true", help="exit 3 where there is nothing to compare with"
-    )
+    judge.add_argument("--require-baseline", action="store_true", help="exit 3 where there is nothing to compare with")
     judge.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     judge.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
     _add_baselines(judge)
@@ -77,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_baselines(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--baselines", type=Path, default=Path("baselines"), metavar="DIR", help="default: baselines"
-    )
+    parser.add_argument("--baselines", type=Path, default=Path("baselines"), metavar="DIR", help="default: baselines")
 
 
 def _accept(args: argparse.Namespace) -> int:

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tokgate.machine.cpus import usable_cores
 from tokgate.machine.cpumodel import isa
+from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
 from tokgate.models.source import ModelSource
 from tokgate.perf import cache_root

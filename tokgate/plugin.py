@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "a shape of scenarios/models/ such as tiny, org/name@<40 hex revision>, or a directory",
     )
     group.addoption("--perf-select", metavar="NAME", help="only the rows of a selection, such as ens")
-    group.addoption(
-        "--perf-require-baseline", action="store_true", help="a row without accepted sessions fails"
-    )
+    group.addoption("--perf-require-baseline", action="store_true", help="a row without accepted sessions fails")
     group.addoption("--perf-strict", action="store_true", help="an INCONCLUSIVE row fails")
     group.addoption(
         "--perf-baselines", default="baselines", metavar="DIR", help="where accepted sessions are (read only)"
     )
     group.addoption(
-        "--perf-sessions", default=".tokgate/sessions", metavar="DIR", help="where this run's session file goes"
+        "--perf-sessions",
+        default=".tokgate/sessions",
+        metavar="DIR",
+        help="where this run's session file goes",
     )
     group.addoption("--perf-machine", metavar="ID", help="judge as this machine instead of the one found")
     group.addoption(
@@ -116,9 +115,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def perf(request: pytest.FixtureRequest) -> Iterator[Perf]:
+def perf(request: pytest.FixtureRequest) -> Perf:
     """The measuring run: see tokgate.perf."""
-    yield request.config.stash[PERF]
+    return request.config.stash[PERF]
 
 
 def scenario_of(item: pytest.Item) -> Scenario | None:
@@ -137,5 +136,3 @@ def _console_writer(config: pytest.Config) -> Any:
     """Gives the terminal back for the time of a `with`, whatever capture is on."""
     capture = config.pluginmanager.getplugin("capturemanager")
     return capture.global_and_fixture_disabled if capture else None
-
-

@@ -251,4 +251,3 @@ def _telemetry(results: list[GroupResult]) -> dict[str, Any]:
             for result in results
         },
     }
-

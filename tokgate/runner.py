@@ -110,7 +110,13 @@ class GroupRunner:
             return
         started = time.monotonic()
         artifact = ensure(
-            source, group.engine, group.precision, setting.cache_root, setting.python, setting.isa, self._progress.say
+            source,
+            group.engine,
+            group.precision,
+            setting.cache_root,
+            setting.python,
+            setting.isa,
+            self._progress.say,
         )
         result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
@@ -129,9 +135,7 @@ class GroupRunner:
         setting = self._setting
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
-        built = is_built(
-            source, group.engine, group.precision, setting.cache_root, setting.isa, setting.python
-        )
+        built = is_built(source, group.engine, group.precision, setting.cache_root, setting.isa, setting.python)
         return does_not_fit(
             source.shape,
             group.engine,
@@ -208,7 +212,4 @@ def _confirm(result: GroupResult, scenarios: Sequence[Scenario], profile: Profil
 def _worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy:
     """Of all launches the one farthest from the reference: one wrong launch is enough to be wrong."""
     worst = max((record.accuracy for record in records), key=lambda figures: float(figures["logit_distance"]))
-    return Accuracy(
-        group=group.id, reference="transformers fp32", real_weights=source.real_weights, **worst
-    )
-
+    return Accuracy(group=group.id, reference="transformers fp32", real_weights=source.real_weights, **worst)

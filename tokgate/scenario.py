@@ -73,7 +73,7 @@ class Profile:
     """How much is measured: `launches` fresh workers a group, each of `rounds` rounds.
 
     `only_quick`: of the matrix only the rows marked quick.
-   """
+    """
 
     name: str
     launches: int
@@ -121,18 +121,18 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class _Profile(_Strict):
+class _Profile(_Strict, frozen=True):
     launches: int
     rounds: int
     only: Literal["quick"] | None = None
 
 
-class _Variant(_Strict):
+class _Variant(_Strict, frozen=True):
     engine: str
     settings: dict[str, Any]
 
 
-class _Group(_Strict):
+class _Group(_Strict, frozen=True):
     engine: str
     precisions: list[str]
     rows: list[str]
@@ -143,7 +143,7 @@ class _Group(_Strict):
     selections: tuple[str, ...] = ()
 
 
-class _File(_Strict):
+class _File(_Strict, frozen=True):
     device: str
     model: str
     group: list[_Group]
@@ -165,9 +165,7 @@ def load_matrix(path: Path) -> Matrix:
     return Matrix(file.device, file.model, tuple(scenarios), profiles)
 
 
-def _rows(
-    group: _Group, place: str, default_model: str, variants: dict[str, _Variant]
-) -> Iterator[Scenario]:
+def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Variant]) -> Iterator[Scenario]:
     settings: dict[str, Any] = {}
     for name in group.variants:
         if name not in variants:

@@ -43,9 +43,7 @@ class Launch:
 
     def run(self) -> None:
         started = time.perf_counter()
-        self._engine = engines.load(
-            self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings
-        )
+        self._engine = engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
         loaded_s = time.perf_counter() - started
         self._emit({"event": "loaded", "load_s": loaded_s, "engine": self._engine.describe()})
         self._check_accuracy()

@@ -89,7 +89,8 @@ def test_a_same_night_passes_and_a_slower_one_fails(measured: Session, tmp_path:
 def _varied(session: Session, name: str, noise: random.Random) -> Session:
     rows = [
         msgspec.structs.replace(
-            row, launches=[[value * (1 + noise.gauss(0, 0.005)) for value in launch] for launch in row.launches]
+            row,
+            launches=[[value * (1 + noise.gauss(0, 0.005)) for value in launch] for launch in row.launches],
         )
         for row in session.rows
     ]
@@ -99,9 +100,7 @@ def _varied(session: Session, name: str, noise: random.Random) -> Session:
 def _worse(session: Session, share: float) -> Session:
     def changed(row: sessions.Row) -> sessions.Row:
         factor = 1 - share if row.better == "higher" else 1 + share
-        return msgspec.structs.replace(
-            row, launches=[[value * factor for value in launch] for launch in row.launches]
-        )
+        return msgspec.structs.replace(row, launches=[[value * factor for value in launch] for launch in row.launches])
 
     return msgspec.structs.replace(session, id=f"{session.id}-worse", rows=[changed(row) for row in session.rows])
 

@@ -223,9 +223,7 @@ def test_a_kill_in_the_middle_leaves_whole_files_and_the_next_accept_finishes(tm
     killed = subprocess.run([sys.executable, "-c", script, path, root], cwd=REPOSITORY, check=False)
     assert killed.returncode == -signal.SIGKILL
     entries = baselines.load(root, MACHINE).scenarios
-    assert sorted({len(stored) for stored in entries.values()}) == (
-        [5] if (call, after) == ("replace", 1) else [5, 6]
-    )
+    assert sorted({len(stored) for stored in entries.values()}) == ([5] if (call, after) == ("replace", 1) else [5, 6])
     assert len(names(root / MACHINE)) == 4
     changes = accept([night], root)
     assert {len(stored) for stored in baselines.load(root, MACHINE).scenarios.values()} == {6}

@@ -28,7 +28,10 @@ def script(tmp_path: Path, body: str, name: str = "child.py") -> list[str]:
 def test_events_arrive_in_order_and_prints_do_not_disturb(tmp_path: Path) -> None:
     heard: list[Event] = []
     run_child(
-        script(tmp_path, 'print("noise"); os.write(1, b"noise\\n"); emit({"event": "a"}); emit({"event": "done"})'),
+        script(
+            tmp_path,
+            'print("noise"); os.write(1, b"noise\\n"); emit({"event": "a"}); emit({"event": "done"})',
+        ),
         heard.append,
     )
     assert [event["event"] for event in heard] == ["a", "done"]
@@ -46,7 +49,10 @@ def test_a_crash_shows_the_last_words(tmp_path: Path) -> None:
 
 def test_its_own_word_on_the_error_comes_first(tmp_path: Path) -> None:
     with pytest.raises(ChildError) as error:
-        run_child(script(tmp_path, 'emit({"event": "error", "message": "no model"}); sys.exit(1)'), lambda event: None)
+        run_child(
+            script(tmp_path, 'emit({"event": "error", "message": "no model"}); sys.exit(1)'),
+            lambda event: None,
+        )
     assert str(error.value) == "no model"
 
 
@@ -83,7 +89,10 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
     )
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
-        [sys.executable, str(parent)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+        [sys.executable, str(parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
     )
     assert process.stdout is not None
     pid = int(process.stdout.readline())

@@ -96,9 +96,7 @@ def test_invalid_goes_before_slow(tokgate: Tokgate) -> None:
     assert tokgate("judge", tokgate.file(slow), tokgate.file(invalid)) == 4
 
 
-def test_json_is_one_object_a_session_in_the_agreed_shape(
-    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_one_object_a_session_in_the_agreed_shape(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
     tokgate.accept()
     capsys.readouterr()
     tokgate("judge", tokgate.file(night("sixth")), tokgate.file(night("slow", slower=0.2)), "--json")

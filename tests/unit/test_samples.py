@@ -74,13 +74,10 @@ def test_a_round_counts_if_its_work_was_equal_and_nothing_disturbed_it(
 
     python = tmp_path / "python"
     python.write_text(
-        f"#!{sys.executable}\nimport json\n"
-        f"print({json.dumps(event)!r})\nprint({json.dumps(done)!r}, flush=True)\n"
+        f"#!{sys.executable}\nimport json\nprint({json.dumps(event)!r})\nprint({json.dumps(done)!r}, flush=True)\n"
     )
     python.chmod(0o755)
-    plan = LaunchPlan(
-        PLAN_SCHEMA, "onnx", "/m", 100, {}, 1, 1, 0, 0, 0, (PlanRow(SCENARIO.id, 1, 5, 50),)
-    )
+    plan = LaunchPlan(PLAN_SCHEMA, "onnx", "/m", 100, {}, 1, 1, 0, 0, 0, (PlanRow(SCENARIO.id, 1, 5, 50),))
     heard: list[str] = []
     launch = run_launch(plan, str(python), heard.append)
     assert heard == [SCENARIO.id]

@@ -94,14 +94,13 @@ class _Steps:
             self._binding.bind_ortvalue_input(f"past_key_values.{name}", cache)
             self._binding.bind_ortvalue_output(f"present.{name}", cache)
         self._logits = np.empty((batch, 1, engine._vocab_size), np.float32)
-        self._logits_value = ort.OrtValue.ortvalue_from_numpy(self._logits)
-        self._binding.bind_ortvalue_output("logits", self._logits_value)
+        # On the CPU an OrtValue is a view of the array: what the graph writes is read here without a copy.
+        self._binding.bind_ortvalue_output("logits", ort.OrtValue.ortvalue_from_numpy(self._logits))
 
     def run(self, tokens: Tokens) -> Logits:
-        """Feeds tokens [batch, n] behind those fed before; logits [batch, vocab] of the last, valid until the next run."""
+        """Feeds tokens [batch, n] behind those fed before; logits [batch, vocab] of the last, good until the next run."""
         self._filled += tokens.shape[1]
         self._binding.bind_cpu_input("input_ids", np.ascontiguousarray(tokens))
         self._binding.bind_cpu_input("attention_mask", np.ascontiguousarray(self._mask[:, : self._filled]))
         self._session.run_with_iobinding(self._binding)
-        result: Logits = self._logits_value.numpy()[:, 0]
-        return result
+        return self._logits[:, 0]

@@ -56,9 +56,7 @@ def suite_outcome(run: DeviceRun, require_baseline: bool, strict: bool) -> ItemO
         outcome.skipped = "; ".join(suite.why)
         return outcome
     outcome.properties.update({"suite_verdict": str(suite.verdict), "suite_change_pct": suite.change_pct})
-    _sort(
-        outcome, suite.verdict, f"{suite.verdict} all rows: {'; '.join(suite.why)}", require_baseline, strict
-    )
+    _sort(outcome, suite.verdict, f"{suite.verdict} all rows: {'; '.join(suite.why)}", require_baseline, strict)
     return outcome
 
 
@@ -70,9 +68,7 @@ def _nothing_to_compare(run: DeviceRun) -> str:
     )
 
 
-def _add(
-    outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool
-) -> None:
+def _add(outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool) -> None:
     text = "\n  ".join([f"{row.verdict} {row.scenario} {row.metric}", *row.why])
     if row.verdict is Verdict.NO_BASELINE and not require_baseline and no_baseline not in outcome.warnings:
         outcome.warnings.append(no_baseline)

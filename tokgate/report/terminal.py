@@ -50,9 +50,7 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
     width = min(terminalreporter._tw.fullwidth, 100)
     text = io.StringIO()
-    console = Console(
-        file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False
-    )
+    console = Console(file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False)
     console.print(render(session, verdict, run.skipped()))
     told = session.telemetry
     share = 100 * told["measured_s"] / told["run_s"]
@@ -160,22 +158,15 @@ def _closing_lines(verdict: SessionVerdict) -> list[Text]:
     if verdict.suite.change_pct is not None:
         interval = verdict.suite.ci_pct
         bounds = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
-        lines.append(
-            Text(
-                f"all {verdict.suite.rows} gated rows: {percent(verdict.suite.change_pct)}{bounds} {verdict.suite.verdict}"
-            )
-        )
+        change = percent(verdict.suite.change_pct)
+        lines.append(Text(f"all {verdict.suite.rows} gated rows: {change}{bounds} {verdict.suite.verdict}"))
     lines += [Text(f"note: {note}") for note in verdict.notes]
     lines += [
-        Text(f"limit: {limit.scenario} {limit.why}", style="bold red")
-        for limit in verdict.limits
-        if limit.broken
+        Text(f"limit: {limit.scenario} {limit.why}", style="bold red") for limit in verdict.limits if limit.broken
     ]
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(
-        verdict.outcome.value, "bold yellow"
-    )
+    style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(verdict.outcome.value, "bold yellow")
     lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}", style=style))
     shown = verdict.reasons[:_REASONS_SHOWN]
     lines += [Text(f"  {reason}") for reason in shown]

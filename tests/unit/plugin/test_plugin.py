@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_finished_launches_as_a_session_that_cannot_be_accepted(run
     assert done.status == 2, "pytest's own status for an interrupt"
     assert not done.session.valid
     assert any("interrupted" in reason for reason in done.session.reasons)
-    assert [len(row.launches) for row in done.session.rows if row.scenario == FP32][0] == 2
+    assert next(len(row.launches) for row in done.session.rows if row.scenario == FP32) == 2
     assert accept_status(done, run) in REFUSED
 
 

@@ -10,12 +10,15 @@ import argparse
 import datetime
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tokgate import __version__
 from tokgate.errors import InputError, TokgateError
+
+_SIGPIPE_STATUS = 128 + 13
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -29,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TokgateError as error:
         print(f"tokgate: {error}", file=sys.stderr)
         return error.exit_status
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough (`| head`). Not 0: what was left to say may be a regression.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE_STATUS
     except OSError as error:
         print(f"tokgate: {error}; nothing was left half written", file=sys.stderr)
         return 2

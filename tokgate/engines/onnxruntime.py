@@ -98,7 +98,7 @@ class _Steps:
         self._binding.bind_ortvalue_output("logits", ort.OrtValue.ortvalue_from_numpy(self._logits))
 
     def run(self, tokens: Tokens) -> Logits:
-        """Feeds tokens [batch, n] behind those fed before; logits [batch, vocab] of the last, good until the next run."""
+        """Feeds tokens [batch, n] behind those fed before; logits [batch, vocab] of the last, until the next run."""
         self._filled += tokens.shape[1]
         self._binding.bind_cpu_input("input_ids", np.ascontiguousarray(tokens))
         self._binding.bind_cpu_input("attention_mask", np.ascontiguousarray(self._mask[:, : self._filled]))

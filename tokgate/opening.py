@@ -10,8 +10,8 @@ from typing import Any
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
+from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
-from tokgate.perf import cache_root
 from tokgate.report.progress import open_progress
 from tokgate.run import DeviceRun, Options
 from tokgate.runner import Setting
@@ -42,7 +42,7 @@ def open_run(
     setting = Setting(
         profile=matrix.profile(option.perf_profile),
         sources=sources,
-        cache_root=cache_root(option),
+        cache_root=Path(option.perf_cache) if option.perf_cache else default_cache_root(),
         python=option.perf_python,
         isa=isa(),
         threads=usable_cores(),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tokgate.errors import InputError
-from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource, resolve
 from tokgate.replay import ReplayClock
 from tokgate.scenario import Matrix, Scenario, load_matrix
@@ -101,10 +100,6 @@ class Perf:
         if shape != matrix.model and option not in ("auto", "dummy"):
             option = "auto"
         self._sources[shape] = resolve(option, shape, allow_network=True)
-
-
-def cache_root(option: Any) -> Path:
-    return Path(option.perf_cache) if option.perf_cache else default_cache_root()
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

@@ -114,9 +114,7 @@ class _Builder:
         if entry is None:
             parent_kind = _PARENTS[kind]
             parent = self.get(parent_kind) if parent_kind else None
-            entry = self.cache.get(
-                name, lambda partial: self._build(kind, parent, name, partial), self.report
-            )
+            entry = self.cache.get(name, lambda partial: self._build(kind, parent, name, partial), self.report)
         return Artifact(entry.path, kind, entry.meta)
 
     def _build(self, kind: str, parent: Artifact | None, name: str, partial: Path) -> Meta:
@@ -135,9 +133,7 @@ class _Builder:
         seconds = time.monotonic() - started
         size_bytes = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
         peak = max(step["peak_rss_bytes"] for step in steps.done)
-        self.report(
-            f"built {name}: {seconds:.0f} s, peak {fit.gb(peak)} of memory, {fit.gb(size_bytes)} on disk"
-        )
+        self.report(f"built {name}: {seconds:.0f} s, peak {fit.gb(peak)} of memory, {fit.gb(size_bytes)} on disk")
         return {
             "kind": kind,
             "identity": self.source.identity,
@@ -194,9 +190,7 @@ def _kind(engine: str, precision: str, isa: str) -> str:
         raise InputError(f"unknown instruction set {isa!r}; expected one of {', '.join(ISAS)}")
     if (engine, precision) not in fit.KINDS:
         known = ", ".join(" ".join(pair) for pair in fit.KINDS)
-        raise InputError(
-            f"no model can be built for engine {engine} at {precision}; expected one of: {known}"
-        )
+        raise InputError(f"no model can be built for engine {engine} at {precision}; expected one of: {known}")
     return fit.KINDS[engine, precision]
 
 

@@ -54,9 +54,7 @@ class Cache:
             return None
         return Entry(path, manifest["meta"]) if whole else None
 
-    def get(
-        self, name: str, build: Callable[[Path], Meta], report: Report, timeout_s: float = LOCK_TIMEOUT_S
-    ) -> Entry:
+    def get(self, name: str, build: Callable[[Path], Meta], report: Report, timeout_s: float = LOCK_TIMEOUT_S) -> Entry:
         """The entry, built by `build(empty folder)` if it is not there; one process builds, others wait.
 
         Whatever `build` raises leaves no trace. Raises MeasurementError for a full disk, or when

@@ -78,9 +78,7 @@ def load_model(name: str, folder: Path = MODELS_DIR) -> Model:
     else:
         config = _read(file.shape, folder).config
         if config is None:
-            raise InputError(
-                f"{path}: shape {file.shape!r} has no [config] of its own; name the model that has"
-            )
+            raise InputError(f"{path}: shape {file.shape!r} has no [config] of its own; name the model that has")
     shape = ModelShape.from_config(msgspec.to_builtins(config), str(path))
     return Model(name, file.shape or name, shape, file.hub_id, file.revision)
 

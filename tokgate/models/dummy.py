@@ -40,9 +40,7 @@ def write(
     shards = plan_shards(sizes, shard_bytes)
     index = {}
     for number, names in enumerate(shards, 1):
-        file = (
-            "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
-        )
+        file = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         save_file({name: _values(name, sizes[name], seed) for name in names}, folder / file, {"format": "pt"})
         index.update(dict.fromkeys(names, file))
     if len(shards) > 1:
@@ -90,9 +88,7 @@ def _empty_model(shape: ModelShape, folder: Path) -> dict[str, torch.Tensor]:
     try:
         config = transformers.AutoConfig.for_model(model_type, **fields)
     except ValueError:
-        raise InputError(
-            f"transformers {transformers.__version__} knows no model_type {model_type!r}"
-        ) from None
+        raise InputError(f"transformers {transformers.__version__} knows no model_type {model_type!r}") from None
     config.torch_dtype = torch.bfloat16
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokgate.machine.memory import available_bytes
-from tokgate.models.shapes import ModelShape
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
 
 # Peak memory of a build step in multiples of the FP32 weights, above the libraries' own.
 _BUILD_FACTORS = {
@@ -34,8 +34,8 @@ _STEPS = {
 _LIBRARIES_BYTES = 600_000_000
 # An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not.
 _ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000}
-# Weights are held once, and packed again for the kernels in part.
-_WEIGHTS_HELD = 1.15
+# Weights are held once, and a little more while they are packed for the kernels.
+_WEIGHTS_HELD = 1.05
 # transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.
 _CACHE_COPIES = {"onnx": 1, "transformers": 2}
 
@@ -53,7 +53,7 @@ class Need:
 
     def __str__(self) -> str:
         return f"{self.what} needs {gb(self.total_bytes)}: " + " + ".join(
-            f"{gb(size)} {name}" for name, size in self.parts
+            f"{gb(size)} {name}" for name, size in self.parts if size
         )
 
 
@@ -81,12 +81,17 @@ def disk_bytes(shape: ModelShape, kind: str) -> Need:
 def measure_bytes(shape: ModelShape, engine: str, precision: str, batch: int, tokens: int) -> Need:
     """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output)."""
     cache = shape.kv_bytes(batch, tokens, 2 if precision == "bf16" else 4) * _CACHE_COPIES[engine]
+    # ONNX Runtime looks tokens up in the one and multiplies by the other.
+    tied = engine == "onnx" and shape.tie_word_embeddings
+    embedding = shape.vocab_size * shape.hidden_size
+    transposed = int(embedding * WEIGHT_BYTES[precision]) if tied else 0
     # Prefill holds the widest layer's inputs and outputs, and one row of attention scores a head.
     widths = 3 * shape.intermediate_size + 4 * shape.hidden_size + shape.num_attention_heads * tokens
     return Need(
         f"measuring {engine} {precision}, batch {batch} of {tokens} tokens,",
         (
             ("weights", int(_WEIGHTS_HELD * shape.weight_bytes(precision))),
+            ("the tied embedding, transposed", transposed),
             ("KV cache", cache),
             ("activations", 4 * batch * tokens * widths),
             ("logits", 2 * 4 * batch * shape.vocab_size),

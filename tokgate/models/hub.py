@@ -40,9 +40,7 @@ def cached_snapshot(hub_id: str, revision: str, cache: Path | None = None) -> Pa
     if config is None:
         return None
     index = cached_file(hub_id, revision, "model.safetensors.index.json", cache)
-    weights = (
-        sorted(set(json.loads(index.read_text())["weight_map"].values())) if index else ["model.safetensors"]
-    )
+    weights = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index else ["model.safetensors"]
     if all(cached_file(hub_id, revision, name, cache) for name in weights):
         return config.parent
     return None
@@ -90,17 +88,13 @@ def fetch_config(hub_id: str, revision: str, cache: Path | None = None) -> dict[
     return dict(json.loads(Path(path).read_text()))
 
 
-def download(
-    emit: Callable[[dict[str, Any]], None], hub_id: str, revision: str, cache: str | None
-) -> dict[str, Any]:
+def download(emit: Callable[[dict[str, Any]], None], hub_id: str, revision: str, cache: str | None) -> dict[str, Any]:
     """A step of a build: the whole snapshot, safetensors only. Raises InputError."""
     from huggingface_hub import snapshot_download
 
     emit({"event": "step", "name": "download", "detail": f"{hub_id}@{revision[:7]}"})
     try:
-        path = snapshot_download(
-            hub_id, revision=revision, cache_dir=cache, allow_patterns=list(ALLOWED_FILES)
-        )
+        path = snapshot_download(hub_id, revision=revision, cache_dir=cache, allow_patterns=list(ALLOWED_FILES))
     except Exception as error:
         raise InputError(f"{hub_id}@{revision} cannot be downloaded: {_one_line(error)}") from None
     if not any(Path(path).glob("*.safetensors")):

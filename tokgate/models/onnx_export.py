@@ -34,9 +34,7 @@ def export(emit: Callable[[dict[str, Any]], None], checkpoint: str, out: str) ->
     return {}
 
 
-def rewrite(
-    emit: Callable[[dict[str, Any]], None], exported: str, out: str, max_context: int
-) -> dict[str, Any]:
+def rewrite(emit: Callable[[dict[str, Any]], None], exported: str, out: str, max_context: int) -> dict[str, Any]:
     """A step of a build: the exported graph with GroupQueryAttention, and logits of the last position."""
     import onnx
 

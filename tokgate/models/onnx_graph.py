@@ -31,9 +31,7 @@ def check_supported(shape: ModelShape) -> None:
             "transformers rows can be measured"
         )
     if shape.rope_scaling is not None:
-        raise InputError(
-            f"rope_scaling {shape.rope_scaling!r} is not built into the graph; only plain rotary is"
-        )
+        raise InputError(f"rope_scaling {shape.rope_scaling!r} is not built into the graph; only plain rotary is")
 
 
 def rewrite_for_decoding(model: onnx.ModelProto, shape: ModelShape, max_context: int) -> None:
@@ -93,9 +91,7 @@ def _lengths_of_sequences(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     }
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     return [
-        helper.make_node(
-            "Cast", ["attention_mask"], ["lengths.mask"], name="lengths/mask", to=TensorProto.INT32
-        ),
+        helper.make_node("Cast", ["attention_mask"], ["lengths.mask"], name="lengths/mask", to=TensorProto.INT32),
         helper.make_node(
             "ReduceSum", ["lengths.mask", "lengths.axis"], ["lengths.sum"], name="lengths/sum", keepdims=0
         ),
@@ -104,9 +100,7 @@ def _lengths_of_sequences(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         helper.make_node(
             "Gather", ["lengths.shape", "lengths.second"], ["lengths.total"], name="lengths/total", axis=0
         ),
-        helper.make_node(
-            "Cast", ["lengths.total"], ["total_len"], name="lengths/total_len", to=TensorProto.INT32
-        ),
+        helper.make_node("Cast", ["lengths.total"], ["total_len"], name="lengths/total_len", to=TensorProto.INT32),
     ]
 
 
@@ -115,9 +109,7 @@ def _replace_attention(nodes: dict[str, onnx.NodeProto], shape: ModelShape, laye
     prefix = _attention(layer)
     for norm in ("q_norm", "k_norm"):
         if any(name.startswith(f"{prefix}{norm}/") for name in nodes):
-            raise InputError(
-                f"layer {layer} normalises queries or keys ({norm}), which this rewriting would drop"
-            )
+            raise InputError(f"layer {layer} normalises queries or keys ({norm}), which this rewriting would drop")
     projections = [_projection(nodes, f"{prefix}{name}_proj") for name in "qkv"]
     output = _node(nodes, f"{prefix}o_proj/MatMul")
     output.input[0] = _attention_output(layer)
@@ -181,9 +173,7 @@ def _in_order(outputs: list[str], producers: dict[str, onnx.NodeProto]) -> list[
             if node is None or node.output[0] in placed:
                 stack.pop()
                 continue
-            waiting = [
-                name for name in node.input if name in producers and producers[name].output[0] not in placed
-            ]
+            waiting = [name for name in node.input if name in producers and producers[name].output[0] not in placed]
             if waiting:
                 stack.extend(reversed(waiting))
             else:

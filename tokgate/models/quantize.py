@@ -17,7 +17,5 @@ def quantize(emit: Callable[[dict[str, Any]], None], graph: str, out: str, isa: 
     emit({"event": "step", "name": "quantize", "detail": f"dynamic INT8, preset {isa}"})
     preset = getattr(AutoQuantizationConfig, isa)(is_static=False, per_channel=False)
     quantizer = ORTQuantizer.from_pretrained(Path(graph), file_name=GRAPH_FILE)
-    quantizer.quantize(
-        save_dir=out, quantization_config=preset, file_suffix="", use_external_data_format=True
-    )
+    quantizer.quantize(save_dir=out, quantization_config=preset, file_suffix="", use_external_data_format=True)
     return {}

@@ -63,9 +63,7 @@ class ModelShape:
             raise InputError(f"{source}: not the config of a decoder-only language model: {named}")
         # transformers 5 writes rope_parameters, transformers 4 rope_theta and rope_scaling.
         rope = {**(values.get("rope_scaling") or {}), **(values.get("rope_parameters") or {})}
-        scaling = rope.get(
-            "rope_type", rope.get("type", "default" if "rope_theta" in rope or not rope else "?")
-        )
+        scaling = rope.get("rope_type", rope.get("type", "default" if "rope_theta" in rope or not rope else "?"))
         uses_window = values.get("use_sliding_window", values["model_type"] != "qwen2")
         return cls(
             model_type=values["model_type"],

@@ -103,9 +103,7 @@ def _auto(model: Model, allow_network: bool, cache: Path | None) -> ModelSource:
     place = f"{model.hub_id}@{model.revision[:7]}"
     path = hub.cached_snapshot(model.hub_id, model.revision, cache)
     if path is not None:
-        return _hub(
-            model.hub_id, model.revision, _shape_in(path), path, cache, f"auto: {place} is in the hub's cache"
-        )
+        return _hub(model.hub_id, model.revision, _shape_in(path), path, cache, f"auto: {place} is in the hub's cache")
     if allow_network and hub.is_reachable(model.hub_id, model.revision):
         note = f"auto: {place} can be had from the hub and will be downloaded"
         return _hub(model.hub_id, model.revision, model.shape, None, cache, note)
@@ -151,16 +149,12 @@ def _hub(
     hub_id: str, revision: str, shape: ModelShape, path: Path | None, cache: Path | None, note: str
 ) -> ModelSource:
     slug = _slug(hub_id.split("/")[1])
-    return ModelSource(
-        "hub", slug, slug, shape, note, hub_id=hub_id, revision=revision, path=path, cache=cache
-    )
+    return ModelSource("hub", slug, slug, shape, note, hub_id=hub_id, revision=revision, path=path, cache=cache)
 
 
 def _local(path: Path) -> ModelSource:
     if not (path / "config.json").is_file():
-        raise InputError(
-            f"--perf-model {path}: no config.json there; expected a folder as transformers saves it"
-        )
+        raise InputError(f"--perf-model {path}: no config.json there; expected a folder as transformers saves it")
     if not any(path.glob("*.safetensors")):
         pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in path.glob(pattern))
         seen = f"only pickled weights ({', '.join(pickled[:3])})" if pickled else "no weights"

@@ -66,9 +66,7 @@ def test_the_fp32_graph_is_exact_and_the_int8_graph_is_near(tiny: Any) -> None:
 
 def test_the_names_tell_apart_whatever_determines_the_content(tiny: Any) -> None:
     versions = dict.fromkeys(("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"), "1")
-    names = {
-        entry_name(tiny.source, kind, ISA, versions) for kind in ("checkpoint", "onnx-fp32", "onnx-int8")
-    }
+    names = {entry_name(tiny.source, kind, ISA, versions) for kind in ("checkpoint", "onnx-fp32", "onnx-int8")}
     for package in versions:
         names.add(entry_name(tiny.source, "onnx-int8", ISA, {**versions, package: "2"}))
     names.add(entry_name(tiny.source, "onnx-int8", "arm64", versions))
@@ -96,9 +94,7 @@ def test_a_second_time_nothing_is_built(tiny: Any) -> None:
         ("onnx", "int8", "sse2", "unknown instruction set 'sse2'; expected one of avx512_vnni"),
     ],
 )
-def test_what_is_never_built_is_refused(
-    tmp_path: Path, engine: str, precision: str, isa: str, said: str
-) -> None:
+def test_what_is_never_built_is_refused(tmp_path: Path, engine: str, precision: str, isa: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         ensure(resolve("tiny", "tiny"), engine, precision, tmp_path, sys.executable, isa, silent)
 

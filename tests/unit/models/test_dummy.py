@@ -48,9 +48,7 @@ def test_transformers_loads_the_tokenizer(tiny: Any) -> None:
 
 
 @given(st.dictionaries(st.text(), st.tuples(st.integers(1, 50), st.integers(1, 50))), st.integers(1, 9000))
-def test_shards_hold_every_tensor_once_and_in_order(
-    sizes: dict[str, tuple[int, ...]], shard_bytes: int
-) -> None:
+def test_shards_hold_every_tensor_once_and_in_order(sizes: dict[str, tuple[int, ...]], shard_bytes: int) -> None:
     shards = dummy.plan_shards(sizes, shard_bytes)
     assert [name for shard in shards for name in shard] == list(sizes)
     for shard in shards:
@@ -83,9 +81,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path, tiny: Any) -> None:
     ("changes", "said"),
     [({"model_type": "nonesuch"}, "knows no model_type"), ({"model_type": "qwen3"}, "by formula")],
 )
-def test_an_architecture_that_is_not_described_is_refused(
-    tmp_path: Path, changes: dict[str, Any], said: str
-) -> None:
+def test_an_architecture_that_is_not_described_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     shape = {**asdict(load_model("tiny").shape), **changes}
     with pytest.raises(InputError, match=said):
         dummy.write(silent, shape, 0, str(tmp_path))

@@ -23,9 +23,7 @@ def test_build_sums_are_what_was_seen(kind: str, seen_gb: float) -> None:
     ("engine", "precision", "seen_gb"),
     [("onnx", "fp32", 2.5), ("onnx", "int8", 0.7), ("transformers", "fp32", 2.7)],
 )
-def test_measuring_sums_are_what_was_seen_or_somewhat_more(
-    engine: str, precision: str, seen_gb: float
-) -> None:
+def test_measuring_sums_are_what_was_seen_or_somewhat_more(engine: str, precision: str, seen_gb: float) -> None:
     total_gb = fit.measure_bytes(SMALL, engine, precision, batch=1, tokens=250).total_bytes / GB
     assert seen_gb * 0.95 < total_gb < seen_gb * 1.3
 
@@ -36,9 +34,7 @@ def test_measuring_sums_are_what_was_seen_or_somewhat_more(
     st.integers(1, 2048),
     st.sampled_from([(1, 0), (0, 1)]),
 )
-def test_more_work_never_needs_less(
-    kind: tuple[str, str], batch: int, tokens: int, more: tuple[int, int]
-) -> None:
+def test_more_work_never_needs_less(kind: tuple[str, str], batch: int, tokens: int, more: tuple[int, int]) -> None:
     less = fit.measure_bytes(SMALL, *kind, batch, tokens).total_bytes
     assert fit.measure_bytes(SMALL, *kind, batch + more[0], tokens + more[1]).total_bytes > less
 
@@ -47,7 +43,7 @@ def test_more_work_never_needs_less(
 def test_a_sum_is_the_sum_of_its_parts_and_prints_them(kind: tuple[str, str]) -> None:
     need = fit.measure_bytes(SMALL, *kind, 1, 100)
     assert need.total_bytes == sum(size for _, size in need.parts)
-    assert all(name in str(need) for name, _ in need.parts)
+    assert all((name in str(need)) == (size > 0) for name, size in need.parts)
 
 
 def test_mistral_7b_in_int8_cannot_be_built_on_a_node_of_16_gb_but_could_be_measured() -> None:
@@ -67,7 +63,4 @@ def test_the_small_model_fits_a_node_of_16_gb() -> None:
 
 
 def test_the_memory_there_is_is_asked_for_when_none_is_given() -> None:
-    assert (
-        fit.does_not_fit(load_model("tiny").shape, "onnx", "fp32", batch=1, tokens=8, needs_build=False)
-        is None
-    )
+    assert fit.does_not_fit(load_model("tiny").shape, "onnx", "fp32", batch=1, tokens=8, needs_build=False) is None

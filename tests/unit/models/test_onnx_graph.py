@@ -100,7 +100,5 @@ def test_in_int8_no_large_weight_is_left_in_fp32_and_the_tied_embedding_is_kept_
         if np.prod(tensor.dims) >= shape.hidden_size**2 and not tensor.name.startswith("rotary.")
     }
     assert set(large.values()) <= {TensorProto.INT8, TensorProto.UINT8}
-    embeddings = [
-        t for t in model.graph.initializer if sorted(t.dims) == [shape.hidden_size, shape.vocab_size]
-    ]
+    embeddings = [t for t in model.graph.initializer if sorted(t.dims) == [shape.hidden_size, shape.vocab_size]]
     assert len(embeddings) == 1

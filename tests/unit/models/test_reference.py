@@ -33,13 +33,9 @@ def test_a_graph_that_computes_something_else_fails_the_build(tmp_path: Path, ti
     logits[1, 3, 7] += 0.02
     (folder / accuracy.FILE_NAME).unlink()
     replace(found, logits=logits).save(folder)
-    with pytest.raises(
-        MeasurementError, match=r"differ from transformers' by up to 0\.02; expected at most 0\.01"
-    ):
+    with pytest.raises(MeasurementError, match=r"differ from transformers' by up to 0\.02; expected at most 0\.01"):
         reference.check(silent, str(folder), exact=True)
-    assert reference.check(silent, str(folder), exact=False)["max_logit_diff"] == pytest.approx(
-        0.02, rel=0.01
-    )
+    assert reference.check(silent, str(folder), exact=False)["max_logit_diff"] == pytest.approx(0.02, rel=0.01)
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -104,9 +104,7 @@ def test_a_pinned_hub_id_comes_from_the_cache(tmp_path: Path) -> None:
     assert (found.kind, found.model_id) == ("hub", "some-model")
 
 
-def test_a_pinned_hub_id_not_cached_needs_the_network(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_pinned_hub_id_not_cached_needs_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     option = f"Org/Some-Model@{REVISION}"
     with pytest.raises(InputError, match="not in the hub's cache, and the network was not asked"):
         resolve(option, "tiny", hub_cache=tmp_path)
@@ -157,9 +155,7 @@ def test_a_local_models_identity_is_its_content(tmp_path: Path) -> None:
         ("config.json", None, "no config.json there"),
     ],
 )
-def test_a_folder_without_safe_weights_is_refused(
-    tmp_path: Path, remove: str, add: str | None, said: str
-) -> None:
+def test_a_folder_without_safe_weights_is_refused(tmp_path: Path, remove: str, add: str | None, said: str) -> None:
     folder = local_model(tmp_path / "model")
     (folder / remove).unlink()
     if add:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from tokgate.engines import Generation, Logits, Tokens
 
@@ -89,13 +90,19 @@ class _Steps:
         self._mask = np.ones((batch, context_len), np.int64)
         self._filled = 0
         shape = (batch, engine._kv_heads, context_len, engine._head_dim)
+        # A binding does not keep what is bound to it (ONNX Runtime 1.23 then reads freed memory): this does.
+        self._bound: list[ort.OrtValue] = []
         for name in engine._caches:
-            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+            cache = self._value_of(np.zeros(shape, np.float32))
             self._binding.bind_ortvalue_input(f"past_key_values.{name}", cache)
             self._binding.bind_ortvalue_output(f"present.{name}", cache)
-        self._logits = np.empty((batch, 1, engine._vocab_size), np.float32)
         # On the CPU an OrtValue is a view of the array: what the graph writes is read here without a copy.
-        self._binding.bind_ortvalue_output("logits", ort.OrtValue.ortvalue_from_numpy(self._logits))
+        self._logits = np.empty((batch, 1, engine._vocab_size), np.float32)
+        self._binding.bind_ortvalue_output("logits", self._value_of(self._logits))
+
+    def _value_of(self, array: NDArray[np.float32]) -> ort.OrtValue:
+        self._bound.append(ort.OrtValue.ortvalue_from_numpy(array))
+        return self._bound[-1]
 
     def run(self, tokens: Tokens) -> Logits:
         """Feeds tokens [batch, n] behind those fed before; logits [batch, vocab] of the last, until the next run."""

@@ -12,10 +12,7 @@ from tokgate.errors import InputError
 #   1  the first: payload of machine, scenario and accepted sessions with launch values by metric
 SCHEMA = 1
 
-_REMEDY = (
-    "a baseline is written by tokgate accept alone: take it from git (git checkout), or remove it and "
-    "accept anew"
-)
+_REMEDY = "a baseline is written by tokgate accept alone: take it from git (git checkout), or remove it and accept anew"
 
 
 def seal(payload: dict[str, Any]) -> bytes:

@@ -35,11 +35,7 @@ def judge_session(
     if reasons:
         return _invalid(session, reasons, broken_limits)
     held = reference(session, baselines)
-    cases = {
-        row.key: case
-        for row in session.rows
-        if (case := case_of(row, held, session.machine_kind)) is not None
-    }
+    cases = {row.key: case for row in session.rows if (case := case_of(row, held, session.machine_kind)) is not None}
     level = levels.of_row(session.gated_family)
     rows = [
         judge_row(cases[row.key], level, levels)
@@ -81,9 +77,7 @@ def invalid_reasons(session: Session) -> list[str]:
         return list(session.reasons) or ["the session is marked invalid and gives no reason"]
     if not session.rows:
         return ["nothing was measured: the session has no rows"]
-    return [
-        fault for entry in session.accuracy for fault in absolute_faults(entry, precision_of(entry.group))
-    ]
+    return [fault for entry in session.accuracy for fault in absolute_faults(entry, precision_of(entry.group))]
 
 
 def _invalid(session: Session, reasons: Sequence[str], limits: Sequence[LimitVerdict]) -> SessionVerdict:
@@ -125,9 +119,7 @@ def _accuracy_rows(session: Session, held: Reference) -> list[RowVerdict]:
     return rows
 
 
-def _notes(
-    session: Session, baselines: Baselines, held: Reference, cases: Sequence[Case], levels: Levels
-) -> list[str]:
+def _notes(session: Session, baselines: Baselines, held: Reference, cases: Sequence[Case], levels: Levels) -> list[str]:
     notes = []
     shift = common_shift(cases, levels)
     changed = changes_since((entry for stored in held.entries.values() for entry in stored), session)

@@ -45,11 +45,7 @@ def check_limits(session: Session, limits: Iterable[Limit]) -> list[LimitVerdict
     """
     rows = {row.key: row for row in session.rows}
     scenarios = {row.scenario for row in session.rows}
-    return [
-        _check(limit, rows.get((limit.scenario, limit.metric)))
-        for limit in limits
-        if limit.scenario in scenarios
-    ]
+    return [_check(limit, rows.get((limit.scenario, limit.metric))) for limit in limits if limit.scenario in scenarios]
 
 
 def parse_limits(data: Mapping[str, Any], source: str) -> list[Limit]:

@@ -109,13 +109,9 @@ def _refusal(
     if others:
         profiles = ", ".join(sorted({entry.profile for entry in others}))
         return (
-            f"no accepted session of profile {session.profile!r} (accepted: {profiles}); accept one with "
-            "tokgate accept"
+            f"no accepted session of profile {session.profile!r} (accepted: {profiles}); accept one with tokgate accept"
         )
-    return (
-        f"no accepted session of {scenario} on {session.machine_id}; accept at least 5 nights with "
-        "tokgate accept"
-    )
+    return f"no accepted session of {scenario} on {session.machine_id}; accept at least 5 nights with tokgate accept"
 
 
 def _prior(session: Session, baselines: Baselines, entries: Mapping[str, list[Accepted]]) -> Prior:

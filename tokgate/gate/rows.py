@@ -76,8 +76,7 @@ def judge_row(case: Case, level: float, levels: Levels) -> RowVerdict:
         )
     if mde_pct is not None and mde_pct > case.thresholds.margin_pct:
         why.append(
-            f"blind: a change below {mde_pct:.1f}% would probably go unseen, margin "
-            f"{case.thresholds.margin_pct:g}%"
+            f"blind: a change below {mde_pct:.1f}% would probably go unseen, margin {case.thresholds.margin_pct:g}%"
         )
     return RowVerdict(
         scenario=row.scenario,
@@ -165,9 +164,7 @@ def _regressed(case: Case, ruling: Ruling, confirmed: bool | None) -> list[str]:
     if confirmed is False:
         return [f"{seen}, but {VETO}: what slowed it has gone; measure it again"]
     stage = (
-        "fresh launches are as slow"
-        if confirmed
-        else "judged in one stage: no fresh launches were made to confirm it"
+        "fresh launches are as slow" if confirmed else "judged in one stage: no fresh launches were made to confirm it"
     )
     return [seen, stage, "find what changed; if it is meant, tokgate accept --replace says so"]
 

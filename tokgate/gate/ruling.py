@@ -39,9 +39,7 @@ class Ruling:
     ci_pct: tuple[float, float] | None
 
 
-def rule(
-    comparison: Comparison, better: Better, thresholds: Thresholds, level: float, levels: Levels
-) -> Ruling:
+def rule(comparison: Comparison, better: Better, thresholds: Thresholds, level: float, levels: Levels) -> Ruling:
     """REGRESSED, IMPROVED, PASS or INCONCLUSIVE; comparing in percent, so what is printed is what decided."""
     if comparison.provisional:
         beyond = change_pct(comparison.delta, better) > PROVISIONAL_PCT

@@ -56,9 +56,7 @@ class Prior:
             pooled = self.s0_squared
         else:
             pooled = (self.d0 * self.s0_squared + df * own) / (self.d0 + df)
-        return Moderated(
-            math.sqrt(max(pooled, VARIANCE_FLOOR)), self._effective(min(self.d0 + df, self.d_total))
-        )
+        return Moderated(math.sqrt(max(pooled, VARIANCE_FLOOR)), self._effective(min(self.d0 + df, self.d_total)))
 
     def _effective(self, df: float) -> float:
         """Satterthwaite's: however many the rows, a night's own effect is known from the nights alone."""

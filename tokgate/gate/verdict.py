@@ -137,9 +137,7 @@ class SessionVerdict:
         return [row for row in self.rows if row.gated and row.blind]
 
 
-def outcome_of(
-    valid: bool, rows: Iterable[RowVerdict], suite: SuiteVerdict, limits: Iterable[LimitVerdict]
-) -> Outcome:
+def outcome_of(valid: bool, rows: Iterable[RowVerdict], suite: SuiteVerdict, limits: Iterable[LimitVerdict]) -> Outcome:
     """The worst thing that was seen; ungated rows count for nothing, and nothing judged is no pass."""
     if not valid:
         return Outcome.INVALID
@@ -154,9 +152,7 @@ def outcome_of(
     return Outcome.NO_BASELINE if nothing_judged or Verdict.NO_BASELINE in verdicts else Outcome.PASS
 
 
-def exit_status(
-    verdicts: Sequence[SessionVerdict], require_baseline: bool = False, strict: bool = False
-) -> int:
+def exit_status(verdicts: Sequence[SessionVerdict], require_baseline: bool = False, strict: bool = False) -> int:
     """0 pass, 1 fail, 3 nothing to compare with where required, 4 invalid, or inconclusive under strict.
 
     Of several, the first of 4, 1, 3 (bad input, 2, is an InputError). A session that is inconclusive counts
@@ -175,10 +171,7 @@ def to_json(verdict: SessionVerdict) -> dict[str, Any]:
     return {
         "session": verdict.session,
         "outcome": verdict.outcome.value,
-        "rows": [
-            {"scenario": row.scenario, "metric": row.metric, **_judged(row, row.verdict)}
-            for row in verdict.rows
-        ],
+        "rows": [{"scenario": row.scenario, "metric": row.metric, **_judged(row, row.verdict)} for row in verdict.rows],
         "suite": _judged(verdict.suite, verdict.suite.verdict),
     }
 

@@ -95,9 +95,7 @@ def _packages(requirements: Path) -> Iterator[Check]:
             # Builds for one device carry a local part: 2.13.0+cpu is 2.13.0.
             seen = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Check(
-                name, "fail" if pin else "warn", "not installed", f"pip install -r {requirements.name}"
-            )
+            yield Check(name, "fail" if pin else "warn", "not installed", f"pip install -r {requirements.name}")
             continue
         if pin and seen.partition("+")[0] != pin:
             remedy = f"pip install -r {requirements.name} (baselines depend on the version)"
@@ -131,9 +129,7 @@ def _providers() -> Check:
     except ValueError:
         return Check(name, "fail", "onnxruntime cannot be imported", "pip install -r requirements-cpu.txt")
     fine = "CPUExecutionProvider" in providers
-    return Check(
-        name, "ok" if fine else "fail", ", ".join(providers), "" if fine else "reinstall onnxruntime"
-    )
+    return Check(name, "ok" if fine else "fail", ", ".join(providers), "" if fine else "reinstall onnxruntime")
 
 
 def _cpu(root: Path) -> Check:
@@ -163,9 +159,7 @@ def _quota(root: Path) -> Check:
     quota, cpus = cpu_quota(root), len(usable_cpus(root))
     if quota is None or quota >= cpus:
         return Check("cgroup quota", "ok", "none" if quota is None else f"{quota:g} CPUs for {cpus}")
-    remedy = (
-        f"pin to CPUs instead (--cpuset-cpus): quotas throttle; now {usable_cores(root)} threads are used"
-    )
+    remedy = f"pin to CPUs instead (--cpuset-cpus): quotas throttle; now {usable_cores(root)} threads are used"
     return Check("cgroup quota", "warn", f"{quota:g} CPUs of {cpus}", remedy)
 
 
@@ -229,9 +223,7 @@ def _disk(folder: Path) -> Check:
     seen = f"{free / _GB:.1f} GB free in {folder}"
     if free >= _CACHE_BYTES:
         return Check("disk", "ok", seen)
-    return Check(
-        "disk", "warn", seen, f"the built 0.5B model takes up to {_CACHE_BYTES / _GB:g} GB: free some"
-    )
+    return Check("disk", "warn", seen, f"the built 0.5B model takes up to {_CACHE_BYTES / _GB:g} GB: free some")
 
 
 def _gpu(root: Path, output: Callable[[list[str], float], str | None] | None = None) -> Check:

@@ -24,9 +24,7 @@ __all__ = ["fingerprint", "isa", "memory_class_gib", "model_name", "software"]
 
 _CLASSES_GIB = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 _CPUFREQ = "sys/devices/system/cpu"
-_VIRTUAL_MAKERS = re.compile(
-    r"QEMU|KVM|VMware|VirtualBox|innotek|Xen|Virtual Machine|Amazon EC2|Google Compute", re.I
-)
+_VIRTUAL_MAKERS = re.compile(r"QEMU|KVM|VMware|VirtualBox|innotek|Xen|Virtual Machine|Amazon EC2|Google Compute", re.I)
 _CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc|crio|garden", re.I)
 
 
@@ -68,8 +66,7 @@ def _stable(root: Path) -> dict[str, Any]:
         "cpu_vendor": cpu.get("vendor_id") or cpu.get("cpu implementer", ""),
         "cpu_family": cpu.get("cpu family") or cpu.get("cpu architecture", ""),
         "cpu_model": cpu.get("model") or cpu.get("cpu part", ""),
-        "cpu_stepping": cpu.get("stepping")
-        or f"{cpu.get('cpu variant', '')}.{cpu.get('cpu revision', '')}".strip("."),
+        "cpu_stepping": cpu.get("stepping") or f"{cpu.get('cpu variant', '')}.{cpu.get('cpu revision', '')}".strip("."),
         "int8_flags": " ".join(int8_flags(root)),
         "usable_cores": usable_cores(root),
         "threads_per_core": _threads_per_core(root),

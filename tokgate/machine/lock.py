@@ -32,9 +32,7 @@ from tokgate.machine.files import REAL_ROOT, read_text
 
 _POLL_S = 0.05
 _COMMAND_CHARACTERS = 120
-_SECRET = re.compile(
-    r"hf_\w+|(?<=token[= ])\S+|(?<=key[= ])\S+|(?<=secret[= ])\S+|(?<=password[= ])\S+", re.I
-)
+_SECRET = re.compile(r"hf_\w+|(?<=token[= ])\S+|(?<=key[= ])\S+|(?<=secret[= ])\S+|(?<=password[= ])\S+", re.I)
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,9 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise MeasurementError(f"{folder}: cannot hold device locks: {error.strerror}; {remedy}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise MeasurementError(
-            f"{folder}: expected a directory for device locks, not a link or a file; {remedy}"
-        )
+        raise MeasurementError(f"{folder}: expected a directory for device locks, not a link or a file; {remedy}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise MeasurementError(
-            f"{folder}: this user cannot write there, so cannot take device locks; {remedy}"
-        )
+        raise MeasurementError(f"{folder}: this user cannot write there, so cannot take device locks; {remedy}")
 
 
 def _acquire(device: str, timeout_s: float, on_wait: Callable[[str], None], folder: Path) -> int:
@@ -185,9 +179,7 @@ def _is_current(handle: int, path: Path) -> bool:
 
 def _file_name(device: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", device):
-        raise InputError(
-            f"device {device!r}: expected letters, digits, '.', '_' and '-' (it names a lock file)"
-        )
+        raise InputError(f"device {device!r}: expected letters, digits, '.', '_' and '-' (it names a lock file)")
     return f"{device}.lock"
 
 

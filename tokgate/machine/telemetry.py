@@ -73,9 +73,7 @@ class RoundWatch:
     named.
     """
 
-    def __init__(
-        self, cpus: frozenset[int] | None = None, root: Path = REAL_ROOT, most_offenders: int = 3
-    ) -> None:
+    def __init__(self, cpus: frozenset[int] | None = None, root: Path = REAL_ROOT, most_offenders: int = 3) -> None:
         self._cpus = usable_cpus(root) if cpus is None else cpus
         self._root = root
         self._most_offenders = most_offenders

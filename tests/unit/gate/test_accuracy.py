@@ -11,9 +11,7 @@ pytestmark = pytest.mark.unit
 
 
 def accepted(*entries):
-    sessions = [
-        make_session(number, [make_row([[100]])], accuracy=[entry]) for number, entry in enumerate(entries)
-    ]
+    sessions = [make_session(number, [make_row([[100]])], accuracy=[entry]) for number, entry in enumerate(entries)]
     return list(store(sessions))
 
 

@@ -11,9 +11,7 @@ from tokgate.gate.canonical import digest, seal, unseal
 
 pytestmark = pytest.mark.unit
 
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 PAYLOADS = st.dictionaries(
     st.text(),
     st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10),

@@ -52,9 +52,7 @@ def test_minimum_detectable_effect_is_detected_with_the_promised_power():
     effect = ideal.minimum_detectable(tolerance, level, 0.80)
     draws = rng.normal(0, sd, (4000, sessions + 1))
     # The noncentral t averages over the estimated s; the MDE of one row uses its own s in place of sigma.
-    seen = sum(
-        compare_values(now + effect, list(past), NO_PRIOR).lower(level) > tolerance for now, *past in draws
-    )
+    seen = sum(compare_values(now + effect, list(past), NO_PRIOR).lower(level) > tolerance for now, *past in draws)
     assert seen / 4000 == pytest.approx(0.80, abs=0.025)
 
 
@@ -62,9 +60,7 @@ def test_minimum_detectable_effect_is_detected_with_the_promised_power():
 def test_noncentrality_solves_the_noncentral_t(df, level):
     found = noncentrality(df, level, 0.8)
     power = (
-        stats.norm.sf(quantile(df, level) - found)
-        if math.isinf(df)
-        else stats.nct.sf(quantile(df, level), df, found)
+        stats.norm.sf(quantile(df, level) - found) if math.isinf(df) else stats.nct.sf(quantile(df, level), df, found)
     )
     assert power == pytest.approx(0.8, abs=1e-3)
 

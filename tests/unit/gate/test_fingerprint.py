@@ -9,9 +9,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_stable_facts_that_differ_are_named():
-    (found,) = stable_differences(
-        {"stable": {"mig": "off", "cores": 2}}, {"stable": {"mig": "1g", "cores": 2}}
-    )
+    (found,) = stable_differences({"stable": {"mig": "off", "cores": 2}}, {"stable": {"mig": "1g", "cores": 2}})
     assert str(found) == "mig off -> 1g"
 
 

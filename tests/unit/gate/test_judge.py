@@ -239,9 +239,7 @@ def test_nothing_comparable_is_no_baseline_with_the_reason():
     assert other_profile.outcome is unknown.outcome is Outcome.NO_BASELINE
     assert "profile 'quick' (accepted: nightly)" in other_profile.rows[0].why[0]
     assert "tokgate accept" in unknown.rows[0].why[0]
-    other_unit = msgspec.structs.replace(
-        now, rows=[msgspec.structs.replace(row, unit="req/s") for row in now.rows]
-    )
+    other_unit = msgspec.structs.replace(now, rows=[msgspec.structs.replace(row, unit="req/s") for row in now.rows])
     assert "accepted values are in tok/s" in judge_session(other_unit, store(nights)).rows[0].why[0]
 
 
@@ -318,9 +316,7 @@ def test_ungated_rows_do_not_lend_their_variance_to_the_others():
 
     def with_memory(session: Session) -> Session:
         peaks = [
-            make_row(
-                [[1e9]], scenario=scenario(n), metric="peak_memory", unit="B", better="lower", gated=False
-            )
+            make_row([[1e9]], scenario=scenario(n), metric="peak_memory", unit="B", better="lower", gated=False)
             for n in range(3)
         ]
         return msgspec.structs.replace(session, rows=[*session.rows, *peaks])

@@ -77,9 +77,7 @@ def test_what_is_regressed_was_suspect(change_pct, sd, df):
         assert is_suspect(comparison, "higher", GPU, LEVELS)
 
 
-@pytest.mark.parametrize(
-    ("change_pct", "expected"), [(24, "INCONCLUSIVE"), (26, "REGRESSED"), (-50, "INCONCLUSIVE")]
-)
+@pytest.mark.parametrize(("change_pct", "expected"), [(24, "INCONCLUSIVE"), (26, "REGRESSED"), (-50, "INCONCLUSIVE")])
 def test_one_accepted_session_fails_only_what_is_beyond_25_percent(change_pct, expected):
     comparison = seen(change_pct, sessions=1)
     assert verdict(comparison).value == expected

@@ -49,8 +49,6 @@ def test_a_new_scenario_does_not_cost_the_others_their_suite():
 def test_fresh_launches_veto_the_suite_too():
     slow = noisy_session(9, slowdown=1.2)
     fresh = noisy_rows(9)
-    rows = [
-        msgspec.structs.replace(old, confirm=new.launches) for old, new in zip(slow.rows, fresh, strict=True)
-    ]
+    rows = [msgspec.structs.replace(old, confirm=new.launches) for old, new in zip(slow.rows, fresh, strict=True)]
     judged = judge_session(msgspec.structs.replace(slow, rows=rows), store(five_nights()))
     assert judged.suite.verdict is Verdict.INCONCLUSIVE

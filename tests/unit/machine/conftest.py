@@ -59,9 +59,7 @@ def machine(cpuinfo: str, cpus: int, memory_kib: int) -> dict[str, str]:
         "proc/cpuinfo": cpuinfo,
         "proc/meminfo": f"MemTotal: {memory_kib} kB\nMemFree: 1 kB\nMemAvailable: {memory_kib // 2} kB\n"
         "SwapTotal: 0 kB\nSwapFree: 0 kB\n",
-        "proc/self/status": (
-            f"Name:\tpython\nVmHWM:\t 2048 kB\nVmSwap:\t 12 kB\nCpus_allowed_list:\t0-{cpus - 1}\n"
-        ),
+        "proc/self/status": (f"Name:\tpython\nVmHWM:\t 2048 kB\nVmSwap:\t 12 kB\nCpus_allowed_list:\t0-{cpus - 1}\n"),
         "proc/self/cgroup": "0::/\n",
         "proc/sys/kernel/osrelease": "6.8.0-45-generic\n",
         "sys/devices/system/cpu/online": f"0-{cpus - 1}\n",

@@ -45,9 +45,7 @@ def test_a_good_machine_has_nothing_to_remedy(tree, recorded, examine):
 
 def test_what_is_wrong_is_told_with_its_remedy(tree, recorded, examine):
     governors = {f"sys/devices/system/cpu/cpu{n}/cpufreq/scaling_governor": "powersave\n" for n in range(8)}
-    swapping = (
-        "MemTotal: 16393000 kB\nMemAvailable: 5000000 kB\nSwapTotal: 2000000 kB\nSwapFree: 1000000 kB\n"
-    )
+    swapping = "MemTotal: 16393000 kB\nMemAvailable: 5000000 kB\nSwapTotal: 2000000 kB\nSwapFree: 1000000 kB\n"
     files = {
         **governors,
         "proc/meminfo": swapping,
@@ -113,8 +111,6 @@ def test_an_unsupported_python_is_a_failure():
     assert doctor._python((3, 12)).status == "ok"
 
 
-@pytest.mark.parametrize(
-    ("statuses", "worst"), [(["ok", "warn"], "warn"), (["warn", "fail"], "fail"), ([], "ok")]
-)
+@pytest.mark.parametrize(("statuses", "worst"), [(["ok", "warn"], "warn"), (["warn", "fail"], "fail"), ([], "ok")])
 def test_the_worst_decides(statuses, worst):
     assert doctor.worst(Check("x", status, "") for status in statuses) == worst

@@ -116,9 +116,7 @@ def test_brand_names_become_slugs(brand, expected):
         ("Intel(R) Xeon(R) CPU @ 2.70GHz", 6, 143, 8, "Intel Xeon sapphirerapids"),
     ],
 )
-def test_clouds_generic_names_are_told_apart_by_generation(
-    tree, cpuinfo_x86, brand, family, model, stepping, expected
-):
+def test_clouds_generic_names_are_told_apart_by_generation(tree, cpuinfo_x86, brand, family, model, stepping, expected):
     root = tree({"proc/cpuinfo": cpuinfo_x86(brand, "", family, model, stepping, "avx2", 2)})
     assert cpumodel.model_name(root) == expected
 

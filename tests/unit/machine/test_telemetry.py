@@ -19,9 +19,7 @@ from tokgate.machine.telemetry import DisturbanceLimits, RoundUse, RoundWatch, c
 pytestmark = pytest.mark.unit
 
 ROOT = Path("/")
-BUSY = (
-    "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nprint('on', flush=True)\nwhile True: pass"
-)
+BUSY = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nprint('on', flush=True)\nwhile True: pass"
 WATCH = """
 import json, sys
 from dataclasses import asdict
@@ -177,9 +175,7 @@ def watch_recorded(tree, recorded, first: dict[str, str], last: dict[str, str]) 
 
 @pytest.mark.skipif(processes.TICK_S != 0.01, reason="the recording ticks at 100 Hz")
 def test_a_recorded_round_is_read_whole(tree, recorded):
-    use = watch_recorded(
-        tree, recorded, recorded_edge(100, 0, 5, 0, 10), recorded_edge(190, 0, 905, 40_000, 100)
-    )
+    use = watch_recorded(tree, recorded, recorded_edge(100, 0, 5, 0, 10), recorded_edge(190, 0, 905, 40_000, 100))
     assert use.busy_s == pytest.approx(0.9)
     assert use.cores == 2
     assert use.foreign_s == pytest.approx(0.9, abs=0.1)
@@ -253,8 +249,7 @@ def test_foreign_load_must_pass_share_and_seconds():
     assert disturbance(short, DisturbanceLimits()) is None
     loaded = replace(QUIET, foreign_s=0.62, foreign_share=0.31, offenders=(Offender("python3", 4711, 1.9),))
     assert disturbance(loaded, DisturbanceLimits()) == (
-        "others took 31% of the 2 cores (limit 5%; python3 pid 4711: 1.9 s):"
-        " stop them, or measure at a quieter time"
+        "others took 31% of the 2 cores (limit 5%; python3 pid 4711: 1.9 s): stop them, or measure at a quieter time"
     )
 
 

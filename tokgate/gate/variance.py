@@ -52,9 +52,8 @@ class Prior:
         own = max(variance, VARIANCE_FLOOR)
         if self.d0 == 0:
             return Moderated(math.sqrt(own), df)
-        if math.isinf(self.d0):
-            pooled = self.s0_squared
-        else:
+        pooled = self.s0_squared
+        if not math.isinf(self.d0):
             pooled = (self.d0 * self.s0_squared + df * own) / (self.d0 + df)
         return Moderated(math.sqrt(max(pooled, VARIANCE_FLOOR)), self._effective(min(self.d0 + df, self.d_total)))
 

@@ -23,6 +23,7 @@ from tokgate.session import Accuracy, Row
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
+_LEAST_REPEATS = 4
 
 
 class Progress(Protocol):
@@ -182,8 +183,8 @@ class GroupRunner:
             settings=settings,
             threads=setting.threads,
             rounds=rounds,
-            # Half as many again: a machine that is busy all the time is not worth measuring three times over.
-            repeats=max(2, rounds * len(scenarios) // 2),
+            # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
+            repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {launch}").randrange(2**32),
             prompt_seed=_PROMPT_SEED,
             rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),

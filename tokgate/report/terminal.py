@@ -41,7 +41,7 @@ _SEVERITY = (
 )
 _COLUMNS = (("", 13, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
             ("worse by [interval]", 28, "left"), ("verdict", 12, "left"))  # fmt: skip
-_REASONS_SHOWN = 6
+_REASONS_SHOWN = 3
 
 
 def write_report(run: DeviceRun, terminalreporter: Any) -> None:

@@ -18,7 +18,7 @@ def test_read_bandwidth_is_of_a_plausible_size():
 
 
 def band_of(*probes_s: float) -> ProbeBand:
-    band = ProbeBand()
+    band = ProbeBand(width=0.25)
     band.add(*probes_s)
     return band
 

@@ -28,7 +28,7 @@ def test_nothing_is_made_up() -> None:
         ReplayClock().tick()
 
 
-def test_pytest_benchmark_records_what_was_measured(pytester: pytest.Pytester) -> None:
+def test_pytest_benchmark_records_what_was_measured(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the real fixture, by its public API alone, to the JSON file it writes."""
     pytester.makepyfile(
         """
@@ -41,6 +41,8 @@ def test_pytest_benchmark_records_what_was_measured(pytester: pytest.Pytester) -
             benchmark.pedantic(CLOCK.tick, rounds=3, iterations=1)
         """
     )
+    # Under pytest-xdist pytest-benchmark turns itself off, by this variable in a child too.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.runpytest_subprocess("--benchmark-json=out.json", "-p", "no:cacheprovider").assert_outcomes(passed=1)
     import json
 

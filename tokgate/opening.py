@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from tokgate.errors import InputError
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
@@ -27,7 +29,9 @@ def open_run(
     command: str,
     terminal: Callable[[], AbstractContextManager[None]] | None,
 ) -> DeviceRun:
-    """Raises InputError for a bad machine id, or baselines that cannot be read."""
+    """Raises InputError for a bad machine id or interpreter, or baselines that cannot be read."""
+    if shutil.which(option.perf_python) is None:
+        raise InputError(f"--perf-python {option.perf_python}: no such interpreter")
     machine = fingerprint()
     if option.perf_machine:
         machine["id"] = check_slug("--perf-machine", option.perf_machine)

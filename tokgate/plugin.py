@@ -63,6 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     command = shlex.join(["pytest", *(str(arg) for arg in config.invocation_params.args)])
+    if config.option.markexpr != "unit":
+        # Its summary imports all of hypothesis, 1.3 s, though no measuring test uses it.
+        config.pluginmanager.unregister(name="hypothesispytest")
     config.stash[PERF] = Perf(config.option, config.rootpath, command, _console_writer(config))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tokgate import baselines as store
 from tokgate import session as sessions
+from tokgate.errors import TokgateError
 from tokgate.gate import accuracy as accuracy_gate
 from tokgate.gate.judge import judge_session, suspects
 from tokgate.gate.verdict import SessionVerdict
@@ -66,7 +67,8 @@ class DeviceRun:
         self._held = ExitStack()
         self._interrupted = False
         self._opened_s = time.monotonic()
-        self._waited_s = 0.0
+        self._waited_s: float | None = None
+        self._no_device: TokgateError | None = None
         self._command = command
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = session_id(self._started, machine["id"], options.profile)
@@ -182,18 +184,26 @@ class DeviceRun:
 
     def _run_s(self, results: list[GroupResult]) -> float:
         """Seconds since the run was opened, without building models and without waiting for the device."""
-        idle_s = sum(result.build_s for result in results) + self._waited_s
+        idle_s = sum(result.build_s for result in results) + (self._waited_s or 0.0)
         return time.monotonic() - self._opened_s - idle_s
 
     def close(self) -> None:
         self._held.close()
 
     def _hold_device(self) -> None:
-        if not self.measured:
-            started = time.monotonic()
-            lock = device_lock(cpu_device_name(), self.options.lock_timeout_s, self.progress.say)
+        """Takes the device for the rest of the run. Raises MeasurementError; asked again, without waiting again."""
+        if self._no_device is not None:
+            raise self._no_device
+        if self._waited_s is not None:
+            return
+        started = time.monotonic()
+        lock = device_lock(cpu_device_name(), self.options.lock_timeout_s, self.progress.say)
+        try:
             self._held.enter_context(lock)
-            self._waited_s = time.monotonic() - started
+        except TokgateError as error:
+            self._no_device = error
+            raise
+        self._waited_s = time.monotonic() - started
 
     def _screen(self, rows: list[Row]) -> set[str]:
         if not rows:

@@ -76,9 +76,7 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -
         if row.scenario not in names:
             names.append(row.scenario)
     for group, scenarios in groups.items():
-        parts.append(Text(group, style="bold"))
-        if session.accuracy:
-            parts.append(_accuracy(session, group))
+        parts += _group_lines(session, group)
         parts.append(_table(group, scenarios, session.rows, verdict))
     parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
     parts += _closing_lines(verdict)
@@ -88,14 +86,14 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -
 def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: SessionVerdict) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name, width, side in _COLUMNS:
-        table.add_column(name, width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
+        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
     for scenario in scenarios:
         values = {row.metric: row for row in rows if row.scenario == scenario}
         judged = worst(verdict.of_scenario(scenario))
         table.add_row(
-            scenario.removeprefix(f"{group}."),
+            Text(scenario.removeprefix(f"{group}.")),
             *(_value(values.get(metric)) for metric in ("output_throughput", "ttft", "tpot")),
-            _change(judged),
+            Text(_change(judged)),
             Text(str(judged.verdict), style=_STYLES[judged.verdict]) if judged else "",
         )
     return table
@@ -113,16 +111,19 @@ def _near(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _accuracy(session: Session, group: str) -> Text:
-    """How near the group's outputs are to the FP32 reference on the same weights."""
-    found = next((entry for entry in session.accuracy if entry.group == group), None)
-    if found is None:
-        return Text("")
-    return Text(
-        f"  against {found.reference}: top-1 agrees in {found.top1_agreement:.0%} of {found.positions}, "
-        f"logits {found.logit_distance:.1e} apart",
-        style="dim",
-    )
+def _group_lines(session: Session, group: str) -> list[Text]:
+    """The group's name, its peak memory, and how near its outputs are to the reference on the same weights."""
+    peaks = [max(map(max, row.launches)) for row in session.rows if (row.group, row.metric) == (group, "peak_memory")]
+    heading = Text(group, style="bold")
+    if peaks:
+        heading.append(f"  peak {text_of(max(peaks), 'B')}", style="dim")
+    lines = [heading]
+    for found in session.accuracy:
+        if found.group == group:
+            agrees = f"top-1 agrees in {found.top1_agreement:.0%} of {found.positions}"
+            text = f"  against {found.reference}: {agrees}, logits {found.logit_distance:.1e} apart"
+            lines.append(Text(text, style="dim"))
+    return lines
 
 
 def _value(row: Row | None) -> str:

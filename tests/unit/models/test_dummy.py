@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
+from models.lazy import lazy
 from tokgate.errors import InputError
-from tokgate.models import dummy
 from tokgate.models.catalog import load_model
 
 pytestmark = pytest.mark.unit
+
+dummy = lazy("tokgate.models.dummy")
+tokenizers = lazy("tokenizers")
 
 
 def silent(_: dict[str, Any]) -> None:
@@ -28,7 +30,7 @@ def test_each_word_is_printable_distinct_and_comes_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("tokenizer")
     dummy.write_tokenizer(vocab_size, folder)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     vocabulary = tokenizer.get_vocab()
     assert tokenizer.get_vocab_size() == len(vocabulary) == vocab_size
     assert sorted(vocabulary.values()) == list(range(vocab_size))

@@ -4,26 +4,27 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
+from models.lazy import lazy
 from tokgate.errors import InputError
-from tokgate.models import onnx_graph
 from tokgate.models.catalog import load_model
 from tokgate.models.shapes import ModelShape
 
 pytestmark = pytest.mark.unit
 
+onnx = lazy("onnx")
+onnx_graph = lazy("tokgate.models.onnx_graph")
+
 TINY = load_model("tiny").shape
 
 
-def empty_model(*names: str) -> onnx.ModelProto:
-    nodes = [helper.make_node("Identity", ["input_ids"], [name], name=name) for name in names]
-    value = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1])
-    return helper.make_model(helper.make_graph(nodes, "graph", [value], [value]))
+def empty_model(*names: str) -> Any:
+    nodes = [onnx.helper.make_node("Identity", ["input_ids"], [name], name=name) for name in names]
+    value = onnx.helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, [1])
+    return onnx.helper.make_model(onnx.helper.make_graph(nodes, "graph", [value], [value]))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_nodes_come_after_those_they_depend_on_and_none_is_idle(data: st.DataObj
     for number in range(data.draw(st.integers(1, 25))):
         before = [f"t{i}" for i in range(number)]
         inputs = data.draw(st.lists(st.sampled_from([*before, "input"]), max_size=3))
-        producers[f"t{number}"] = helper.make_node("Op", inputs, [f"t{number}"])
+        producers[f"t{number}"] = onnx.helper.make_node("Op", inputs, [f"t{number}"])
     outputs = data.draw(st.lists(st.sampled_from(sorted(producers)), min_size=1, max_size=3))
     ordered = onnx_graph._in_order(outputs, producers)
     names = [node.output[0] for node in ordered]
@@ -99,6 +100,6 @@ def test_in_int8_no_large_weight_is_left_in_fp32_and_the_tied_embedding_is_kept_
         for tensor in model.graph.initializer
         if np.prod(tensor.dims) >= shape.hidden_size**2 and not tensor.name.startswith("rotary.")
     }
-    assert set(large.values()) <= {TensorProto.INT8, TensorProto.UINT8}
+    assert set(large.values()) <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     embeddings = [t for t in model.graph.initializer if sorted(t.dims) == [shape.hidden_size, shape.vocab_size]]
     assert len(embeddings) == 1

@@ -1,8 +1,8 @@
 """A pytest plugin for tests of the plugin: launches whose figures are written down, not measured.
 
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
-disturbed), `wrong` (logit distance of INT8), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
-`no_room` (the memory guard says no).
+disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
+`no_room` (the memory guard says no), `device` (name of the lock, so that a real run next door is no matter).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import tokgate.run as run
 import tokgate.runner as runner
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord
@@ -56,6 +57,7 @@ def does_not_fit(*args: Any, **kwargs: Any) -> str | None:
     return "measuring needs 29.0 GB: 29.0 GB weights; available: 16.0 GB" if SCRIPT.get("no_room") else None
 
 
+run.cpu_device_name = lambda: str(SCRIPT["device"])
 runner.run_launch = run_launch
 runner.ensure = ensure  # type: ignore[assignment]
 runner.does_not_fit = does_not_fit

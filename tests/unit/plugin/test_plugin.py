@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import msgspec
 import pytest
 
 from tokgate import session as sessions
+from tokgate.machine.lock import device_lock
+from tokgate.models.catalog import load_model
 from tokgate.session import Session
 
 pytestmark = pytest.mark.unit
@@ -42,6 +45,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
+        self.device = f"test-{uuid.uuid4().hex[:12]}"
 
     @property
     def baselines(self) -> Path:
@@ -56,7 +60,7 @@ class Runner:
             f"--perf-baselines={self.baselines}", f"--perf-cache={folder / 'cache'}", *args,
         ]  # fmt: skip
         path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "TOKGATE_SCRIPT": json.dumps(script or {}), "PYTHONPATH": path, "COLUMNS": "80"}
+        env = {**os.environ, "TOKGATE_SCRIPT": json.dumps({"device": self.device, **(script or {})}), "PYTHONPATH": path, "COLUMNS": "80"}
         env.pop("PYTEST_XDIST_WORKER", None)
         done = subprocess.run(
             command, cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL, timeout=120,
@@ -201,6 +205,7 @@ def test_figures_are_in_junit_and_in_pytest_benchmarks_file(run: Runner, tmp_pat
         (["--perf-profile", "nigthly"], "did you mean 'nightly'"),
         (["--perf-select", "edge"], "known are ens"),
         (["--perf-machine", "../etc"], "--perf-machine"),
+        (["--perf-python", "no-such-python"], "no such interpreter"),
     ],
 )
 def test_bad_options_are_named(run: Runner, args: list[str], said: str) -> None:
@@ -216,6 +221,28 @@ def test_an_unknown_model_is_named(run: Runner) -> None:
     assert "40" in done.out
 
 
+def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "short-model"
+    folder.mkdir()
+    config = {**load_model("tiny").shape.config(), "max_position_embeddings": 54}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    done = run(model=str(folder))
+    assert done.status == 4, "pytest's status for a usage error"
+    assert "short-model.onnx.fp32.b1.p5.o50 cannot be measured" in done.out
+    assert "ends at 54" in done.out
+
+
+def test_two_runs_on_one_device_do_not_overlap(run: Runner) -> None:
+    """The second says whom it waits for; after its timeout nothing was measured, and nothing passes."""
+    with device_lock(run.device, 60, lambda said: None):
+        done = run("--perf-lock-timeout=1")
+    assert done.status == 1
+    assert f"pid {os.getpid()}" in done.out
+    assert "passed" not in done.out
+    assert run().status == 0, "a device that is free again is taken"
+
+
 def test_a_tampered_baseline_stops_the_gate(run: Runner) -> None:
     run.accept(run().session)
     (path,) = run.baselines.glob(f"*/{FP32}.json")
@@ -226,17 +253,20 @@ def test_a_tampered_baseline_stops_the_gate(run: Runner) -> None:
     assert FP32 in done.out
 
 
-def test_collecting_imports_no_engine() -> None:
-    """pytest -m cpu --collect-only leaves torch, onnx, onnxruntime and the rest outside the pytest process."""
+@pytest.mark.parametrize("marker", ["cpu", "unit", "cpu or unit"])
+def test_collecting_imports_no_engine(marker: str) -> None:
+    """pytest --collect-only leaves torch, onnx, onnxruntime and the rest outside the pytest process."""
     program = (
         "import sys, pytest\n"
-        "code = pytest.main(['-m', 'cpu', '--collect-only', '-q', '-p', 'no:cacheprovider', '--perf-model', 'tiny'])\n"
+        f"code = pytest.main(['-m', '{marker}', '--collect-only', '-q', '-p', 'no:cacheprovider', '--perf-model=tiny'])\n"
         "engines = {'torch', 'transformers', 'onnx', 'onnxruntime', 'optimum', 'tokenizers', 'vllm'}\n"
-        "print('ENGINES', sorted(engines & set(sys.modules)), int(code))\n"
+        "from importlib.util import _LazyModule\n"
+        "found = {name for name in engines if type(sys.modules.get(name, _LazyModule(name))) is not _LazyModule}\n"
+        "print('ENGINES', sorted(found), int(code))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert "ENGINES [] 0" in done.stdout, done.stdout + done.stderr
-    assert "tiny-dummy.onnx.int8.b8.p5.o50" in done.stdout
+    assert ("tiny-dummy.onnx.int8.b8.p5.o50" in done.stdout) is ("cpu" in marker)
 
 
 def test_the_suite_comes_last() -> None:

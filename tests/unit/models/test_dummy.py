@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.lazy import lazy
 from tokgate.errors import InputError
 from tokgate.models.catalog import load_model
 
 pytestmark = pytest.mark.unit
 
-dummy = lazy("tokgate.models.dummy")
-tokenizers = lazy("tokenizers")
+# Imported when a test runs, not when it is collected: collecting stays quick and imports no engine.
+dummy = partial(import_module, "tokgate.models.dummy")
+tokenizers = partial(import_module, "tokenizers")
 
 
 def silent(_: dict[str, Any]) -> None:
@@ -29,8 +31,8 @@ def test_each_word_is_printable_distinct_and_comes_back(
     tmp_path_factory: pytest.TempPathFactory, vocab_size: int, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("tokenizer")
-    dummy.write_tokenizer(vocab_size, folder)
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    dummy().write_tokenizer(vocab_size, folder)
+    tokenizer = tokenizers().Tokenizer.from_file(str(folder / "tokenizer.json"))
     vocabulary = tokenizer.get_vocab()
     assert tokenizer.get_vocab_size() == len(vocabulary) == vocab_size
     assert sorted(vocabulary.values()) == list(range(vocab_size))
@@ -51,7 +53,7 @@ def test_transformers_loads_the_tokenizer(tiny: Any) -> None:
 
 @given(st.dictionaries(st.text(), st.tuples(st.integers(1, 50), st.integers(1, 50))), st.integers(1, 9000))
 def test_shards_hold_every_tensor_once_and_in_order(sizes: dict[str, tuple[int, ...]], shard_bytes: int) -> None:
-    shards = dummy.plan_shards(sizes, shard_bytes)
+    shards = dummy().plan_shards(sizes, shard_bytes)
     assert [name for shard in shards for name in shard] == list(sizes)
     for shard in shards:
         total = sum(2 * sizes[name][0] * sizes[name][1] for name in shard)
@@ -61,7 +63,7 @@ def test_shards_hold_every_tensor_once_and_in_order(sizes: dict[str, tuple[int, 
 def test_a_model_in_shards_is_the_same_model(tmp_path: Path, tiny: Any) -> None:
     from safetensors.torch import load_file
 
-    dummy.write(silent, asdict(tiny.source.shape), tiny.source.seed, str(tmp_path), shard_bytes=300_000)
+    dummy().write(silent, asdict(tiny.source.shape), tiny.source.seed, str(tmp_path), shard_bytes=300_000)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     files = sorted(set(index["weight_map"].values()))
     assert len(files) > 2
@@ -73,7 +75,7 @@ def test_a_model_in_shards_is_the_same_model(tmp_path: Path, tiny: Any) -> None:
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path, tiny: Any) -> None:
-    dummy.write(silent, asdict(tiny.source.shape), 1, str(tmp_path))
+    dummy().write(silent, asdict(tiny.source.shape), 1, str(tmp_path))
     weights = (tmp_path / "model.safetensors").read_bytes()
     assert weights != (tiny.checkpoint.path / "model.safetensors").read_bytes()
     assert len(weights) == (tiny.checkpoint.path / "model.safetensors").stat().st_size
@@ -86,4 +88,4 @@ def test_another_seed_gives_other_weights(tmp_path: Path, tiny: Any) -> None:
 def test_an_architecture_that_is_not_described_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     shape = {**asdict(load_model("tiny").shape), **changes}
     with pytest.raises(InputError, match=said):
-        dummy.write(silent, shape, 0, str(tmp_path))
+        dummy().write(silent, shape, 0, str(tmp_path))

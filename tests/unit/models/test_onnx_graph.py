@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokgate.errors import InputError
@@ -56,6 +56,7 @@ def test_normalised_queries_or_keys_are_refused(norm: str) -> None:
         onnx_graph().rewrite_for_decoding(empty_model(f"/model/layers.0/self_attn/{norm}/Pow"), TINY, 100)
 
 
+@settings(deadline=None)  # the first example imports onnx
 @given(st.integers(0, 4095), st.integers(0, 7))
 def test_rotary_tables_turn_by_position_times_frequency(position: int, pair: int) -> None:
     cosines, sines = onnx_graph().rotary_tables(TINY, 4096)
@@ -66,6 +67,7 @@ def test_rotary_tables_turn_by_position_times_frequency(position: int, pair: int
     assert sines[position, pair] == pytest.approx(np.sin(angle), abs=5e-4)
 
 
+@settings(deadline=None)  # the first example imports onnx
 @given(st.data())
 def test_nodes_come_after_those_they_depend_on_and_none_is_idle(data: st.DataObject) -> None:
     producers = {}

@@ -60,12 +60,8 @@ class Runner:
             f"--perf-baselines={self.baselines}", f"--perf-cache={folder / 'cache'}", *args,
         ]  # fmt: skip
         path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-        env = {
-            **os.environ,
-            "TOKGATE_SCRIPT": json.dumps({"device": self.device, **(script or {})}),
-            "PYTHONPATH": path,
-            "COLUMNS": "80",
-        }
+        plan = json.dumps({"device": self.device, **(script or {})})
+        env = {**os.environ, "TOKGATE_SCRIPT": plan, "PYTHONPATH": path, "COLUMNS": "80"}
         env.pop("PYTEST_XDIST_WORKER", None)
         done = subprocess.run(
             command, cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL, timeout=120,
@@ -233,7 +229,7 @@ def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(r
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(b"")
     done = run(model=str(folder))
-    assert done.status == 4, "pytest's status for a usage error"
+    assert done.status == 2, "pytest's status for an error while collecting"
     assert "short-model.onnx.fp32.b1.p5.o50 cannot be measured" in done.out
     assert "ends at 54" in done.out
 
@@ -263,7 +259,7 @@ def test_collecting_imports_no_engine(marker: str) -> None:
     """pytest --collect-only leaves torch, onnx, onnxruntime and the rest outside the pytest process."""
     program = (
         "import sys, pytest\n"
-        f"code = pytest.main(['-m', '{marker}', '--collect-only', '-q', '-p', 'no:cacheprovider', '--perf-model=tiny'])\n"
+        f"code = pytest.main(['-m', '{marker}', '--collect-only', '-q', '--perf-model=tiny'])\n"
         "engines = {'torch', 'transformers', 'onnx', 'onnxruntime', 'optimum', 'tokenizers', 'vllm'}\n"
         "print('ENGINES', sorted(engines & set(sys.modules)), int(code))\n"
     )

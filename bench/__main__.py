@@ -21,6 +21,7 @@ from scipy import stats
 from tokgate.child import run_child
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
+from tokgate.machine.lock import cpu_device_name, device_lock
 from tokgate.machine.probe import read_bandwidth
 from tokgate.models.artifacts import ensure
 from tokgate.models.cache import default_cache_root
@@ -192,4 +193,5 @@ def main() -> None:
     console.print(table)
 
 
-main()
+with device_lock(cpu_device_name(), 3600.0, print):
+    main()

@@ -44,6 +44,8 @@ def load(root: Path, machine_id: str) -> Baselines:
 
     Raises InputError if a file was edited, is of a newer schema, or is not what its place says.
     """
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is no folder of baselines")
     folder = root / check_slug("machine id", machine_id)
     scenarios = {path.stem: tuple(_read(path, machine_id)) for path in sorted(folder.glob("[!.]*.json"))}
     return Baselines(machine_id, scenarios)

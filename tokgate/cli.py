@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("sessions", nargs="+", type=Path, metavar="SESSION", help="session files of .tokgate/sessions/")
     accept.add_argument("--reason", required=True, help="why these are what the future is held against")
     accept.add_argument("--replace", action="store_true", help="start anew instead of adding to what is there")
+    accept.add_argument("--skip-invalid", action="store_true", help="leave invalid sessions out, accept the rest")
     _add_baselines(accept)
     accept.set_defaults(command=_accept)
 
@@ -79,6 +80,9 @@ def _accept(args: argparse.Namespace) -> int:
     from tokgate import baselines, session
 
     sessions = [session.read(path) for path in args.sessions]
+    for invalid in [found for found in sessions if args.skip_invalid and not found.valid]:
+        print(f"left out {invalid.id}: {invalid.reasons[0]}")
+        sessions.remove(invalid)
     now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     changes = baselines.accept(
         sessions, args.baselines, reason=args.reason, replace=args.replace, who=getpass.getuser(), now=now
@@ -94,6 +98,8 @@ def _judge(args: argparse.Namespace) -> int:
     from tokgate.judging import judge_file
     from tokgate.report.terminal import print_verdict
 
+    if not args.baselines.exists():
+        print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
     verdicts = []
     refusal: TokgateError | None = None
     for path in args.files:

@@ -31,6 +31,8 @@ class LaunchRecord:
     accuracy: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     load_s: float = 0.0
+    load_peak_bytes: int = 0
+    discarded_s: float = 0.0
     total_s: float = 0.0
     measured_s: float = 0.0
 
@@ -52,10 +54,12 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
                 on_round(event["scenario"])
         elif kind == "loaded":
             record.load_s, record.engine = event["load_s"], event["engine"]
+            record.load_peak_bytes = event.get("peak_rss_bytes", 0)
         elif kind == "accuracy":
             record.accuracy = {key: value for key, value in event.items() if key != "event"}
         elif kind == "done":
             record.total_s, record.measured_s = event["total_s"], event["measured_s"]
+            record.discarded_s = event.get("discarded_s", 0.0)
 
     with tempfile.TemporaryDirectory(prefix="tokgate-") as folder:
         path = Path(folder) / "plan.json"

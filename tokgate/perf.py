@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Perf:
         self.option = option
         self.root = root
         self.command = command
+        self.expects_rows = False
         self._terminal = terminal
         self._matrices: dict[str, Matrix] = {}
         self._sources: dict[str, ModelSource] = {}
@@ -47,8 +49,12 @@ class Perf:
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
             matrix = load_matrix(SCENARIOS_DIR / file)
+            if self.option.perf_model not in ("auto", "dummy"):
+                # Who names one model wants that one measured, and not a 7B beside it.
+                own = tuple(row for row in matrix.scenarios if row.group.shape == matrix.model)
+                matrix = replace(matrix, scenarios=own)
             for row in matrix.scenarios:
-                self._resolve(row.group.shape, matrix)
+                self._resolve(row.group.shape)
             matrix = matrix.with_models(lambda shape: self._sources[shape].model_id)
             for row in matrix.rows(self.option.perf_profile):
                 _check_context(row, self._sources[row.group.shape])
@@ -81,6 +87,8 @@ class Perf:
         """Prints the table of every device run, and where the session file is."""
         from tokgate.report.terminal import write_report
 
+        if self.expects_rows and not self.option.collectonly and not self.has_rows:
+            terminalreporter.write_line("tokgate: nothing was measured; this run says nothing of speed", red=True)
         for run in self._runs.values():
             if run.measured:
                 write_report(run, terminalreporter)
@@ -88,18 +96,21 @@ class Perf:
     def finish(self) -> None:
         """Keeps the sessions and frees the devices."""
         for run in self._runs.values():
-            if run.measured:
-                run.save()
-            run.close()
+            try:
+                if run.measured:
+                    run.save()
+            finally:
+                run.close()
 
-    def _resolve(self, shape: str, matrix: Matrix) -> None:
-        """--perf-model stands for the matrix's own model; rows that name another keep theirs."""
+    @property
+    def has_rows(self) -> bool:
+        """Whether any row was measured."""
+        return any(run.has_rows for run in self._runs.values())
+
+    def _resolve(self, shape: str) -> None:
         if shape in self._sources:
             return
-        option = self.option.perf_model
-        if shape != matrix.model and option not in ("auto", "dummy"):
-            option = "auto"
-        self._sources[shape] = resolve(option, shape, allow_network=True)
+        self._sources[shape] = resolve(self.option.perf_model, shape, allow_network=True)
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Groups run whole, so their items stand together; a suite's item comes last."""
     items.sort(key=lambda item: item.get_closest_marker("suite") is not None)
     perf = config.stash[PERF]
+    perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
     for item in items:
         scenario = scenario_of(item)
         if scenario is not None:
@@ -114,7 +116,19 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[PERF].finish()
+    perf = session.config.stash[PERF]
+    perf.finish()
+    asked = perf.expects_rows and not session.config.option.collectonly
+    if asked and not perf.has_rows and session.exitstatus == pytest.ExitCode.OK:
+        # Every item was skipped: for memory, by an option. Whoever reads the status must not take it for a pass.
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A terminated run ends as an interrupted one: its workers die and its finished launches are kept."""
+    if session.config.option.markexpr != "unit":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

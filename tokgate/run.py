@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import secrets
 import shlex
@@ -23,25 +24,26 @@ from tokgate.gate.judge import judge_session, suspects
 from tokgate.gate.verdict import SessionVerdict
 from tokgate.machine import fingerprint as machines
 from tokgate.machine.lock import cpu_device_name, device_lock
+from tokgate.models.artifacts import versions
+from tokgate.models.source import ModelSource
 from tokgate.runner import GroupResult, GroupRunner, Progress, Setting
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
 
-SOFTWARE = (
-    "tokgate", "onnxruntime", "onnx", "optimum", "optimum-onnx", "torch", "transformers", "numpy", "scipy", "pytest"
-)  # fmt: skip
+# What runs in this process; the versions of what measures come from the interpreter that measures.
+SOFTWARE = ("tokgate", "numpy", "scipy", "pytest", "pytest-benchmark")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
+    """What the command line asked for; `repeated` is what measuring a row again needs of it."""
 
     profile: str
-    model: str
     selection: str | None
     baselines_dir: Path
     sessions_dir: Path
     lock_timeout_s: float
+    repeated: tuple[str, ...]
 
 
 class DeviceRun:
@@ -60,8 +62,6 @@ class DeviceRun:
         self.options = options
         self.machine = machine
         self.progress = progress
-        self._setting = setting
-        self._runner = GroupRunner(setting, self._screen, progress)
         self._results: dict[str, GroupResult] = {}
         self._selected: list[Scenario] = []
         self._held = ExitStack()
@@ -72,6 +72,9 @@ class DeviceRun:
         self._command = command
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = session_id(self._started, machine["id"], options.profile)
+        # Each session measures in an order of its own: what an order does is then part of the difference of nights.
+        self._setting = dataclasses.replace(setting, seed=self._id)
+        self._runner = GroupRunner(self._setting, self._screen, progress)
         self.baselines = store.load(options.baselines_dir, machine["id"])
         self.limits = store.load_limits(options.baselines_dir, machine["id"])
 
@@ -79,6 +82,16 @@ class DeviceRun:
     def measured(self) -> bool:
         """Whether anything was measured, or at least tried."""
         return bool(self._results)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any of it gave figures."""
+        return any(result.all_rows for result in self._results.values())
+
+    def is_accepted(self, scenario: Scenario) -> bool:
+        """Whether the machine's baselines hold sessions of this scenario and profile."""
+        entries = self.baselines.scenarios.get(scenario.id, ())
+        return any(entry.profile == self.options.profile for entry in entries)
 
     def select(self, scenarios: Iterable[Scenario]) -> None:
         """The scenarios whose items will run; a group measures those of them that are its own."""
@@ -113,6 +126,15 @@ class DeviceRun:
         """The verdicts of everything measured so far, the suite's own row among them."""
         return judge_session(self.session(), self.baselines, self.limits)
 
+    def shown_verdict(self) -> SessionVerdict:
+        """The session's verdict with each row by its own faults: a disturbed row does not hide the others."""
+        whole = self.session_verdict()
+        if not whole.reasons:
+            return whole
+        judged = [self.scenario_verdict(row)[1] for row in self._selected if row.group.id in self._results]
+        rows = {row.key: row for verdict in judged for row in verdict.rows}
+        return dataclasses.replace(whole, rows=tuple(rows.values()))
+
     def session(self) -> Session:
         """Everything measured so far."""
         results = list(self._results.values())
@@ -128,9 +150,7 @@ class DeviceRun:
 
     def command_for(self, scenario: Scenario) -> str:
         """The command that measures this row alone again."""
-        options = f"--perf-profile {self.options.profile}"
-        if self.options.model != "auto":
-            options += f" --perf-model {shlex.quote(self.options.model)}"
+        options = " ".join(shlex.quote(option) for option in self.options.repeated)
         return f"pytest -m {self.matrix.device} {options} -k {shlex.quote(f'[{scenario.id}]')}"
 
     @property
@@ -156,9 +176,15 @@ class DeviceRun:
             telemetry={"run_s": self._run_s(results), **_telemetry(results)},
         )
 
-    @cached_property
+    @property
     def _software(self) -> dict[str, str]:
-        return machines.software(SOFTWARE)
+        measured = versions(self._setting.python)
+        weights = {f"weights of {source.model_id}": source.identity for source in self._weights()}
+        return {**machines.software(SOFTWARE), **measured, **weights}
+
+    def _weights(self) -> list[ModelSource]:
+        """The models that were measured; what they are made of is recorded, as a name alone can lie."""
+        return [self._setting.sources[shape] for shape in {result.group.shape for result in self._results.values()}]
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:
@@ -250,12 +276,14 @@ def _telemetry(results: list[GroupResult]) -> dict[str, Any]:
                 "launches": [
                     {
                         "load_s": record.load_s,
+                        "load_peak_bytes": record.load_peak_bytes,
+                        "discarded_s": record.discarded_s,
                         "total_s": record.total_s,
                         "measured_s": record.measured_s,
                         "disturbed": record.disturbed,
                         "rounds": record.events,
                     }
-                    for record in result.launches
+                    for record in [*result.launches, *result.confirmations]
                 ],
             }
             for result in results

@@ -48,7 +48,7 @@ class Setting:
     python: str
     isa: str
     threads: int
-    seed: str
+    seed: str = ""
 
 
 @dataclass
@@ -102,6 +102,10 @@ class GroupRunner:
             self._run(group, scenarios, result)
         except TokgateError as error:
             result.failed = str(error)
+        except Exception as error:
+            # Not ours to explain, but its session must not look whole.
+            result.failed = f"{type(error).__name__}: {error}"
+            raise
 
     def _run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         setting = self._setting

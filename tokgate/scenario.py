@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from tokgate.errors import InputError
+from tokgate.metrics import OFFLINE_METRICS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -167,6 +168,7 @@ def load_matrix(path: Path) -> Matrix:
 
 def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Variant]) -> Iterator[Scenario]:
     settings: dict[str, Any] = {}
+    known = [metric.name for metric in OFFLINE_METRICS]
     for name in group.variants:
         if name not in variants:
             raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
@@ -176,6 +178,9 @@ def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Va
     for text in group.quick:
         if text not in group.rows:
             raise InputError(f"{place}: quick names {text!r}, which is not one of its rows")
+    for metric in group.gated:
+        if metric not in known:
+            raise InputError(f"{place}: {_unknown('gated metric', metric, known)}")
     for precision in group.precisions:
         if precision not in PRECISIONS:
             raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
@@ -183,6 +188,8 @@ def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Va
         key = Group(shape, shape, group.engine, precision, tuple(group.variants), tuple(sorted(settings.items())))
         for text in group.rows:
             batch, prompt_len, output_len = _parse_row(text, place)
+            if output_len == 1 and "tpot" in group.gated:
+                raise InputError(f"{place}: row {text!r} has one output token, and so no tpot to gate")
             quick = text in group.quick
             yield Scenario(key, batch, prompt_len, output_len, group.gated, quick, group.selections)
 

@@ -22,6 +22,7 @@ from tokgate.errors import InputError
 SCHEMA = 1
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}")
 Better = Literal["higher", "lower"]
 
 
@@ -123,6 +124,10 @@ def validate(session: Session) -> Session:
         raise InputError(f"session {session.id!r} is marked valid and yet gives reasons: {session.reasons}")
     if not session.valid and not session.reasons:
         raise InputError(f"session {session.id!r} is marked invalid and gives no reason")
+    if not _TIME.match(session.started):
+        raise InputError(f"session {session.id!r} started at {session.started!r}; expected an RFC 3339 time")
+    for entry in session.accuracy:
+        _validate_accuracy(entry)
     seen: set[tuple[str, str]] = set()
     for row in session.rows:
         _validate_row(row)
@@ -134,12 +139,21 @@ def validate(session: Session) -> Session:
     return session
 
 
+def _validate_accuracy(entry: Accuracy) -> None:
+    if not 0 <= entry.top1_agreement <= 1 or entry.positions < 1:
+        raise InputError(f"accuracy of {entry.group}: agreement {entry.top1_agreement} in {entry.positions} positions")
+    if not all(math.isfinite(value) and value >= 0 for value in (entry.logit_distance, entry.max_logit_diff)):
+        raise InputError(f"accuracy of {entry.group} holds a distance that is not a finite number from 0 up")
+
+
 def _validate_row(row: Row) -> None:
     check_slug("a row's scenario", row.scenario)
     name = f"row {row.scenario} {row.metric}"
     if not row.launches or not all(row.launches):
         raise InputError(f"{name} has a launch without values: nothing was measured there")
     launches = [*row.launches, *(row.confirm or []), *(row.pairs or [])]
+    if not all(launches) or row.confirm == [] or row.pairs == []:
+        raise InputError(f"{name} has an empty list of fresh launches or pairs; leave it out where there were none")
     for value in (value for launch in launches for value in launch):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} holds the value {value}; every value must be finite and above 0")

@@ -6,7 +6,7 @@ to standard output, one JSON object a line:
     loaded    seconds, and what the engine says of itself
     accuracy  distance of the logits from the FP32 reference on the same weights
     round     one generate call: seconds, tokens, CPU use, peak memory, and what disturbed it, if anything
-    done      seconds in all, and seconds inside measured rounds
+    done      seconds in all, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
 
@@ -15,8 +15,11 @@ from __future__ import annotations
 import gc
 import sys
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from tokgate import accuracy, engines
 from tokgate.child import Emit, Event, child_events
@@ -38,6 +41,7 @@ class Launch:
         self._emit = emit
         self._repeats_left = plan.repeats
         self._measured_s = 0.0
+        self._discarded_s = 0.0
         self._band = ProbeBand()
         self._limits = DisturbanceLimits()
 
@@ -45,7 +49,14 @@ class Launch:
         started = time.perf_counter()
         self._engine = engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
         loaded_s = time.perf_counter() - started
-        self._emit({"event": "loaded", "load_s": loaded_s, "engine": self._engine.describe()})
+        self._emit(
+            {
+                "event": "loaded",
+                "load_s": loaded_s,
+                "peak_rss_bytes": peak_rss_bytes(),
+                "engine": self._engine.describe(),
+            }
+        )
         self._check_accuracy()
         self._warm_up()
         gc.collect()
@@ -53,7 +64,14 @@ class Launch:
         for number, row in self._plan.order():
             self._measure_until_quiet(number, row)
         total_s = time.perf_counter() - started
-        self._emit({"event": "done", "total_s": total_s, "measured_s": self._measured_s})
+        self._emit(
+            {
+                "event": "done",
+                "total_s": total_s,
+                "measured_s": self._measured_s,
+                "discarded_s": self._discarded_s,
+            }
+        )
 
     def _check_accuracy(self) -> None:
         reference = accuracy.Reference.load(Path(self._plan.model_dir))
@@ -72,6 +90,10 @@ class Launch:
         while True:
             event = self._measure(number, row)
             disturbed = event["disturbed"] is not None
+            if disturbed:
+                self._discarded_s += event["total_s"]
+            else:
+                self._measured_s += event["total_s"]
             event["repeated"] = disturbed and self._repeats_left > 0
             self._emit(event)
             if not event["repeated"]:
@@ -87,7 +109,7 @@ class Launch:
         generation = self._engine.generate(prompts, row.output_len)
         use = watch.stop()
         after_s = matmul_probe(self._plan.threads)
-        self._measured_s += generation.total_s
+        tokens = generation.tokens
         return {
             "event": "round",
             "scenario": row.scenario,
@@ -95,7 +117,9 @@ class Launch:
             "total_s": generation.total_s,
             "prefill_s": generation.prefill_s,
             "prompt_tokens": int(prompts.size),
-            "output_tokens": int(generation.tokens.size),
+            # Engines leave -1 where they made no token, so a sequence that ended early is not counted as whole.
+            "output_tokens": int(((tokens >= 0) & (tokens < self._plan.vocab_size)).sum()),
+            "tokens_crc32": zlib.crc32(np.ascontiguousarray(tokens).tobytes()),
             "peak_rss_bytes": peak_rss_bytes(),
             "probe_s": [before_s, after_s],
             "use": asdict(use),

@@ -90,6 +90,8 @@ def test_the_weights_in_use_stand_in_the_id(matrix_file: Path) -> None:
         ('quick = ["1x5->50"]', 'quick = ["2x5->50"]', "not one of its rows"),
         ('["fp32", "int8"]', '["fp32", "int88"]', "did you mean 'int8'"),
         ('["nospin"]', '["nospinn"]', "did you mean 'nospin'"),
+        ('["cpu_time_per_token"]', '["cpu_time_per_tokn"]', "did you mean 'cpu_time_per_token'"),
+        ('["cpu_time_per_token"]\nrows = ["1x128->64"]', '["tpot"]\nrows = ["1x128->1"]', "no tpot to gate"),
         ("launches = 6", "launches = 0", "at least one launch"),
         ("launches = 6", 'launches = "6"', "Expected `int`"),
         ("device =", "device", "not TOML"),

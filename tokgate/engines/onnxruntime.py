@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
         started = time.perf_counter()
         steps = _Steps(self, prompts, prompts.shape[1] + output_len)
-        tokens = np.empty((prompts.shape[0], output_len), np.int64)
+        tokens = np.full((prompts.shape[0], output_len), -1, np.int64)
         tokens[:, 0] = steps.run(prompts).argmax(axis=-1)
         prefilled = time.perf_counter()
         for step in range(1, output_len):

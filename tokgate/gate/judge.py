@@ -43,7 +43,7 @@ def judge_session(
         else unjudged(row, Verdict.NO_BASELINE, [held.why_none(row)])
         for row in session.rows
     ]
-    rows = [*_with_limits(rows, broken_limits), *_accuracy_rows(session, held)]
+    rows = [*_with_limits(rows, broken_limits), *_lost_rows(session, held), *_accuracy_rows(session, held)]
     gated = [case for case in cases.values() if case.row.gated]
     measured = sum(row.gated for row in session.rows)
     suite = judge_suite(gated, measured, session.gated_family, held.prior, level, levels)
@@ -99,6 +99,18 @@ def _with_limits(rows: Iterable[RowVerdict], limits: Sequence[LimitVerdict]) -> 
     return list(judged.values())
 
 
+def _lost_rows(session: Session, held: Reference) -> list[RowVerdict]:
+    """Rows that the accepted sessions gate and this one, though it measured their scenario, does not."""
+    scenarios = {row.scenario for row in session.rows}
+    here = {row.key for row in session.rows if row.gated}
+    why = "gated in the accepted sessions and not in this one: what is not measured cannot pass"
+    return [
+        RowVerdict(scenario, metric, Verdict.INVALID, (why,))
+        for scenario, metric in sorted(held.gated_keys() - here)
+        if scenario in scenarios
+    ]
+
+
 def _accuracy_rows(session: Session, held: Reference) -> list[RowVerdict]:
     """Dummy weights' figures against their accepted ones; a group that is no longer checked is named too."""
     rows: list[RowVerdict] = []
@@ -127,11 +139,11 @@ def _notes(session: Session, baselines: Baselines, held: Reference, cases: Seque
         notes.append(str(shift))
     if changed:
         notes.append("changed since the accepted sessions: " + ", ".join(map(str, changed)))
-    scenarios = {row.scenario for row in session.rows}
-    here = {row.key for row in session.rows if row.gated}
-    for scenario, metric in sorted(held.gated_keys() - here):
-        if scenario in scenarios:
-            notes.append(f"{scenario} {metric} was gated in the accepted sessions and is not in this one")
+    absent = {scenario for scenario, _ in held.gated_keys()} - {row.scenario for row in session.rows}
+    if absent:
+        notes.append(
+            f"{len(absent)} accepted scenarios of this profile are not in this session: {', '.join(sorted(absent)[:3])}"
+        )
     if any(entry.id == session.id for entry in baselines):
         notes.append("this session is itself accepted; it is held against the others")
     return notes

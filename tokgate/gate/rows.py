@@ -175,5 +175,5 @@ def _remedy(case: Case, level: float, levels: Levels) -> str:
     margin = delta_of(case.thresholds.margin_pct, better)
     more = sessions_to_settle(case.comparison, tolerance, margin, level, levels.no_regression)
     if more is None:
-        return "no number of accepted sessions would settle it; compare in pairs (--perf-reference PYTHON)"
+        return "no number of accepted sessions would settle it; compare in pairs"
     return f"{more} more accepted session{'s' if more > 1 else ''} would settle it, if nothing else changes"

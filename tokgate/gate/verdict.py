@@ -9,6 +9,9 @@ from typing import Any
 
 from tokgate.session import Better
 
+# Figures of what an engine computes, not of how fast: alone they are no verdict on a session.
+OUTPUT_METRICS = ("top1_agreement", "logit_distance")
+
 
 class Verdict(str, Enum):
     REGRESSED = "REGRESSED"
@@ -139,16 +142,17 @@ class SessionVerdict:
 
 def outcome_of(valid: bool, rows: Iterable[RowVerdict], suite: SuiteVerdict, limits: Iterable[LimitVerdict]) -> Outcome:
     """The worst thing that was seen; ungated rows count for nothing, and nothing judged is no pass."""
-    if not valid:
+    gated = [row for row in rows if row.gated]
+    verdicts = [row.verdict for row in gated]
+    if not valid or Verdict.INVALID in verdicts:
         return Outcome.INVALID
-    verdicts = [row.verdict for row in rows if row.gated]
     if suite.verdict is not None:
         verdicts.append(suite.verdict)
     if Verdict.REGRESSED in verdicts or any(limit.broken for limit in limits):
         return Outcome.FAIL
     if Verdict.INCONCLUSIVE in verdicts:
         return Outcome.INCONCLUSIVE
-    nothing_judged = not verdicts
+    nothing_judged = all(row.metric in OUTPUT_METRICS for row in gated)
     return Outcome.NO_BASELINE if nothing_judged or Verdict.NO_BASELINE in verdicts else Outcome.PASS
 
 

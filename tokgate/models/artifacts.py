@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def ensure(
     this, or memory or disk is too small, MeasurementError if a step fails.
     """
     kind = _kind(engine, precision, isa)
-    builder = _Builder(source, Cache(cache_root), python, isa, report, available_bytes, _versions(python))
+    builder = _Builder(source, Cache(cache_root), python, isa, report, available_bytes, versions(python))
     return builder.get(kind)
 
 
@@ -78,7 +79,7 @@ def is_built(
 ) -> bool:
     """Whether `ensure` would return at once."""
     kind = _kind(engine, precision, isa)
-    return Cache(cache_root).find(entry_name(source, kind, isa, _versions(python))) is not None
+    return Cache(cache_root).find(entry_name(source, kind, isa, versions(python))) is not None
 
 
 def entry_name(source: ModelSource, kind: str, isa: str, versions: dict[str, str]) -> str:
@@ -194,7 +195,8 @@ def _kind(engine: str, precision: str, isa: str) -> str:
     return fit.KINDS[engine, precision]
 
 
-def _versions(python: str) -> dict[str, str]:
+@cache
+def versions(python: str) -> dict[str, str]:
     """Versions of the packages that determine an artifact, as `python` sees them. Raises InputError."""
     packages = sorted({package for names in _VERSIONS.values() for package in names})
     if python == sys.executable:
@@ -206,10 +208,10 @@ def _versions(python: str) -> dict[str, str]:
     )
     try:
         output = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
-        versions: dict[str, str] = json.loads(output.stdout)
+        found: dict[str, str] = json.loads(output.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise InputError(f"{python} is no usable Python: {error}") from None
-    return versions
+    return found
 
 
 def _version_here(package: str) -> str:

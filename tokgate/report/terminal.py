@@ -46,7 +46,7 @@ _REASONS_SHOWN = 3
 
 def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     """Writes the run's table into pytest's summary, and where its session file is."""
-    session, verdict = run.session(), run.session_verdict()
+    session, verdict = run.session(), run.shown_verdict()
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
     width = min(terminalreporter._tw.fullwidth, 100)
     text = io.StringIO()
@@ -114,6 +114,8 @@ def _near(path: Path) -> str:
 def _group_lines(session: Session, group: str) -> list[Text]:
     """The group's name, its peak memory, and how near its outputs are to the reference on the same weights."""
     peaks = [max(map(max, row.launches)) for row in session.rows if (row.group, row.metric) == (group, "peak_memory")]
+    told = session.telemetry.get("groups", {}).get(group, {}).get("launches", [])
+    peaks += [launch.get("load_peak_bytes", 0) for launch in told]
     heading = Text(group, style="bold")
     if peaks:
         heading.append(f"  peak {text_of(max(peaks), 'B')}", style="dim")

@@ -304,11 +304,14 @@ def test_a_fast_engine_with_other_outputs_fails():
     assert judge_session(noisy_session(9, accuracy=[broken]), store(nights)).outcome is Outcome.INVALID
 
 
-def test_a_gated_row_that_vanished_is_noted():
+def test_a_gated_row_that_vanished_is_no_pass():
     nights = five_nights()
     now = noisy_session(9)
     judged = judge_session(msgspec.structs.replace(now, rows=now.rows[1:]), store(nights))
-    assert f"{scenario(0)} output_throughput was gated" in " ".join(judged.notes)
+    lost = judged.row(scenario(0), "output_throughput")
+    assert lost is not None
+    assert lost.verdict is Verdict.INVALID
+    assert judged.outcome is Outcome.INVALID
 
 
 def test_ungated_rows_do_not_lend_their_variance_to_the_others():

@@ -2,7 +2,8 @@
 
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
-`no_room` (the memory guard says no), `device` (name of the lock, so that a real run next door is no matter).
+`unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
+(name of the lock, so that a real run next door is no matter).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
     global launched
     if SCRIPT.get("interrupt_at") == launched:
         raise KeyboardInterrupt
+    if SCRIPT.get("unexpected") and launched == 3:
+        raise RuntimeError("the disk is gone")
     if SCRIPT.get("crash"):
         raise MeasurementError("the onnx worker failed: it crashed")
     launched += 1

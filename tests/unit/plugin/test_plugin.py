@@ -45,6 +45,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
+        self.baselines.mkdir()
         self.device = f"test-{uuid.uuid4().hex[:12]}"
 
     @property
@@ -171,10 +172,38 @@ def test_ctrl_c_keeps_finished_launches_as_a_session_that_cannot_be_accepted(run
     assert accept_status(done, run) in REFUSED
 
 
-def test_no_room_is_skipped_with_the_sum(run: Runner) -> None:
+def test_no_room_is_skipped_with_the_sum_and_the_run_is_no_pass(run: Runner) -> None:
     done = run("-rs", script={"no_room": True})
     assert "29.0 GB" in done.out
     assert "passed" not in done.out
+    assert "nothing was measured" in done.out
+    assert done.status == 5, "pytest's status for no tests"
+
+
+def test_a_row_that_was_accepted_and_no_longer_fits_fails_where_a_baseline_is_required(run: Runner) -> None:
+    run.accept(run().session)
+    done = run("--perf-require-baseline", script={"no_room": True})
+    assert done.status == 1
+    assert "accepted before" in done.out
+
+
+@pytest.mark.parametrize("args", [["--benchmark-skip"], ["-k", "test_suite"]])
+def test_a_run_that_skips_everything_is_no_pass(run: Runner, args: list[str]) -> None:
+    assert run(*args).status == 5
+
+
+def test_an_unexpected_error_leaves_no_valid_session(run: Runner) -> None:
+    done = run(script={"unexpected": True})
+    assert done.status == 1
+    assert "the disk is gone" in done.out
+    assert not done.session.valid
+
+
+def test_a_disturbed_row_does_not_hide_the_verdicts_of_the_others(run: Runner) -> None:
+    run.accept(run().session)
+    done = run(script={"disturbed": [FP32]})
+    assert "PASS" in done.out
+    assert not done.session.valid
 
 
 @pytest.mark.parametrize("option", ["--benchmark-disable", "-n2"])
@@ -276,4 +305,4 @@ def test_the_suite_comes_last() -> None:
     )  # fmt: skip
     items = [line for line in done.stdout.splitlines() if "::" in line]
     assert items[-1].endswith("::test_suite")
-    assert len(items) == 28
+    assert len(items) == 27

@@ -21,7 +21,7 @@ def main(engine_name: str, model_dir: str, threads: int, vocab_size: int) -> Non
     if engine_name == "optimum":
         from bench.optimum_engine import OptimumEngine
 
-        engine: engines.Engine = OptimumEngine(model_dir, threads, {})  # type: ignore[assignment]
+        engine: engines.Engine = OptimumEngine(model_dir, threads, {})  # type: ignore[assignment]  # it only generates
     else:
         engine = engines.load(engine_name, model_dir, threads, {})
     answers.write("ready\n")

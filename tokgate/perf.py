@@ -85,12 +85,12 @@ class Perf:
 
     def report(self, terminalreporter: Any) -> None:
         """Prints the table of every device run, and where the session file is."""
-        from tokgate.report.terminal import write_report
-
         if self.expects_rows and not self.option.collectonly and not self.has_rows:
             terminalreporter.write_line("tokgate: nothing was measured; this run says nothing of speed", red=True)
         for run in self._runs.values():
             if run.measured:
+                from tokgate.report.terminal import write_report
+
                 write_report(run, terminalreporter)
 
     def finish(self) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from tokgate.gate.comparison import (
     Comparison,
@@ -20,10 +21,13 @@ from tokgate.gate.variance import NO_PRIOR, Prior
 
 pytestmark = pytest.mark.unit
 
+# Imported when a test runs: it takes longer than collecting all the others.
+stats = partial(import_module, "scipy.stats")
+
 
 @given(st.floats(1, 200), st.floats(1e-4, 0.4))
 def test_quantile_is_students(df, level):
-    assert quantile(df, level) == pytest.approx(stats.t.isf(level, df), rel=1e-6)
+    assert quantile(df, level) == pytest.approx(stats().t.isf(level, df), rel=1e-6)
 
 
 def test_the_interval_is_that_of_a_new_session():
@@ -32,8 +36,8 @@ def test_the_interval_is_that_of_a_new_session():
     comparison = compare_values(0.10, values, NO_PRIOR)
     error = np.std(values, ddof=1) * math.sqrt(1 + 1 / 5)
     assert comparison.delta == pytest.approx(0.10 - np.mean(values))
-    assert comparison.lower(0.05) == pytest.approx(comparison.delta - stats.t.isf(0.05, 4) * error)
-    assert comparison.upper(0.001) == pytest.approx(comparison.delta + stats.t.isf(0.001, 4) * error)
+    assert comparison.lower(0.05) == pytest.approx(comparison.delta - stats().t.isf(0.05, 4) * error)
+    assert comparison.upper(0.001) == pytest.approx(comparison.delta + stats().t.isf(0.001, 4) * error)
 
 
 def test_the_bound_holds_at_its_level():
@@ -41,7 +45,7 @@ def test_the_bound_holds_at_its_level():
     rng = np.random.default_rng(3)
     draws = rng.normal(0, 0.01, (4000, 6))
     misses = sum(compare_values(now, list(past), NO_PRIOR).lower(0.05) > 0 for now, *past in draws)
-    assert stats.binomtest(misses, 4000, 0.05).pvalue > 0.001
+    assert stats().binomtest(misses, 4000, 0.05).pvalue > 0.001
 
 
 def test_minimum_detectable_effect_is_detected_with_the_promised_power():
@@ -60,7 +64,9 @@ def test_minimum_detectable_effect_is_detected_with_the_promised_power():
 def test_noncentrality_solves_the_noncentral_t(df, level):
     found = noncentrality(df, level, 0.8)
     power = (
-        stats.norm.sf(quantile(df, level) - found) if math.isinf(df) else stats.nct.sf(quantile(df, level), df, found)
+        stats().norm.sf(quantile(df, level) - found)
+        if math.isinf(df)
+        else stats().nct.sf(quantile(df, level), df, found)
     )
     assert power == pytest.approx(0.8, abs=1e-3)
 

@@ -15,6 +15,7 @@ from tokgate.perf import Perf
 from tokgate.scenario import Scenario
 
 PERF = pytest.StashKey[Perf]()
+_EXPECTED_ROWS = "tokgate_expected_rows"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,10 +119,20 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def pytest_sessionfinish(session: pytest.Session) -> None:
     perf = session.config.stash[PERF]
     perf.finish()
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_EXPECTED_ROWS] = perf.expects_rows
     asked = perf.expects_rows and not session.config.option.collectonly
     if asked and not perf.has_rows and session.exitstatus == pytest.ExitCode.OK:
         # Every item was skipped: for memory, by an option. Whoever reads the status must not take it for a pass.
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist's controller collects nothing itself; its status must know what its workers were asked for."""
+    if getattr(node, "workeroutput", {}).get(_EXPECTED_ROWS):
+        node.config.stash[PERF].expects_rows = True
 
 
 @pytest.hookimpl(tryfirst=True)

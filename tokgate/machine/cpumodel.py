@@ -175,7 +175,7 @@ def _with_generation(name: str, cpu: dict[str, str]) -> str:
 def _name_by_py_cpuinfo() -> str:
     """Slow (it may start processes), so it is the last but one resort and imported here alone."""
     try:
-        import cpuinfo  # type: ignore[import-untyped,unused-ignore]
+        import cpuinfo  # type: ignore[import-untyped,unused-ignore]  # it has no types
     except ImportError:
         return ""
     return str(cpuinfo.get_cpu_info().get("brand_raw", ""))

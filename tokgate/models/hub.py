@@ -56,12 +56,12 @@ def is_reachable(hub_id: str, revision: str, timeout_s: float = REACH_TIMEOUT_S)
 
     def ask() -> None:
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
+        from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # re-exported lazily
 
         url = hf_hub_url(hub_id, "config.json", revision=revision)
         try:
             response = get_session().head(url, headers=build_hf_headers(), timeout=timeout_s)
-        except Exception:
+        except Exception:  # any answer but a good one, whatever library it comes from, means no hub
             return
         # The hub's own helpers would retry for half a minute, and say so on the terminal.
         if response.status_code < 400:

@@ -187,7 +187,9 @@ def test_a_row_that_was_accepted_and_no_longer_fits_fails_where_a_baseline_is_re
     assert "accepted before" in done.out
 
 
-@pytest.mark.parametrize("args", [["--benchmark-skip"], ["-k", "test_suite"]])
+@pytest.mark.parametrize(
+    "args", [["--benchmark-skip"], ["-k", "test_suite"], ["-n2", "--benchmark-skip"], ["-n2", "-k", "test_suite"]]
+)
 def test_a_run_that_skips_everything_is_no_pass(run: Runner, args: list[str]) -> None:
     assert run(*args).status == 5
 

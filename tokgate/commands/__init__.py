@@ -1,0 +1,1 @@
+"""The commands of `tokgate`, one module each: `add` declares its arguments, `run` returns the exit status."""

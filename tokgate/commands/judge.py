@@ -1,0 +1,51 @@
+"""`tokgate judge`: judge stored sessions against the baselines, without measuring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tokgate.commands.options import add_baselines
+from tokgate.errors import InputError, TokgateError
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser("judge", help="judge stored sessions against the baselines, without measuring")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="session or pytest-benchmark files")
+    parser.add_argument("--machine", metavar="ID", help="judge as this machine")
+    parser.add_argument("--scenario", metavar="ID", help="only this scenario")
+    parser.add_argument("--require-baseline", action="store_true", help="exit 3 where there is nothing to compare with")
+    parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
+    parser.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
+    add_baselines(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from tokgate.gate.verdict import exit_status, to_json
+    from tokgate.judging import judge_file
+    from tokgate.report.terminal import print_verdict
+
+    if not args.baselines.exists():
+        print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
+    verdicts = []
+    refusal: TokgateError | None = None
+    for path in args.files:
+        try:
+            session, verdict = judge_file(path, args.baselines, args.machine, args.scenario)
+        except InputError as error:
+            # The others are judged all the same; bad input decides the exit status.
+            print(f"tokgate: {error}", file=sys.stderr)
+            refusal = error
+            continue
+        verdicts.append(verdict)
+        if args.json:
+            print(json.dumps(to_json(verdict)))
+        else:
+            print_verdict(session, verdict)
+    if refusal is not None:
+        return refusal.exit_status
+    return exit_status(verdicts, require_baseline=args.require_baseline, strict=args.strict)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import nctdtrinc, stdtrit
-
+from tokgate.gate.estimate import Estimate
 from tokgate.gate.scale import fastest_half
 from tokgate.gate.variance import Prior
 
@@ -16,7 +14,7 @@ MAX_SESSIONS = 30
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Estimate):
     """`delta`: y now less the mean of the accepted sessions; `sd`, `df`: moderated, of one session value.
 
     `baseline`, `current`: those two on the y scale. One accepted session has no variance: `sd` is NaN.
@@ -40,21 +38,6 @@ class Comparison:
     def standard_error(self) -> float:
         """Of predicting one new session from the mean of the accepted ones."""
         return self.sd * math.sqrt(1.0 + 1.0 / self.sessions)
-
-    def lower(self, level: float) -> float:
-        """One-sided lower bound of the change: above the truth with probability `level`."""
-        return self.delta - quantile(self.df, level) * self.standard_error
-
-    def upper(self, level: float) -> float:
-        """One-sided upper bound of the change: below the truth with probability `level`."""
-        return self.delta + quantile(self.df, level) * self.standard_error
-
-    def minimum_detectable(self, tolerance: float, level: float, power: float) -> float:
-        """The true change whose lower bound is beyond `tolerance` with probability `power`.
-
-        (delta - tolerance) / standard error is a noncentral t; its noncentrality is solved for.
-        """
-        return tolerance + noncentrality(self.df, level, power) * self.standard_error
 
     def with_sessions(self, sessions: int) -> Comparison:
         """The same change and noise, seen against more accepted sessions."""
@@ -98,17 +81,3 @@ def sessions_to_settle(
         if later.lower(level) > tolerance or later.upper(pass_level) < margin:
             return sessions - comparison.sessions
     return None
-
-
-@functools.lru_cache(maxsize=4096)
-def quantile(df: float, level: float) -> float:
-    """Student's t exceeded with probability `level`."""
-    return -float(stdtrit(df, level))
-
-
-@functools.lru_cache(maxsize=4096)
-def noncentrality(df: float, level: float, power: float) -> float:
-    """The noncentrality at which a noncentral t exceeds the `level` quantile with probability `power`."""
-    # nctdtrinc is undefined at df = inf; at 1e5 it is Student's to four digits.
-    found = float(nctdtrinc(min(df, 1e5), 1.0 - power, quantile(df, level)))
-    return found if math.isfinite(found) else math.inf

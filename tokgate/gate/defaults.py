@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokgate.session import Row
@@ -30,10 +32,18 @@ def default_thresholds(kind: str, metric: str, paired: bool = False) -> Threshol
     return (_GPU_TTFT if metric.endswith("ttft") else _GPU)[mode]
 
 
-def thresholds(row: Row, kind: str) -> Thresholds:
+def thresholds(row: Row, kind: str, paired: bool = False) -> Thresholds:
     """The row's own tolerance and margin, each of them by default that of the machine kind."""
-    default = default_thresholds(kind, row.metric)
+    default = default_thresholds(kind, row.metric, paired)
     return Thresholds(
         default.tolerance_pct if row.tolerance_pct is None else row.tolerance_pct,
         default.margin_pct if row.margin_pct is None else row.margin_pct,
+    )
+
+
+def mean_of(limits: Sequence[Thresholds]) -> Thresholds:
+    """The mean tolerance and the mean margin."""
+    return Thresholds(
+        math.fsum(limit.tolerance_pct for limit in limits) / len(limits),
+        math.fsum(limit.margin_pct for limit in limits) / len(limits),
     )

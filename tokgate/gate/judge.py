@@ -9,12 +9,14 @@ from tokgate.gate.accuracy import absolute_faults, compare_accuracy, missing_acc
 from tokgate.gate.fingerprint import changes_since
 from tokgate.gate.history import Baselines, accuracy_for
 from tokgate.gate.limits import Limit, check_limits
+from tokgate.gate.pairedrows import judge_paired_row, paired_night
+from tokgate.gate.pairedsuite import in_pairs
 from tokgate.gate.reference import Key, Reference, reference
 from tokgate.gate.rows import Case, case_of, judge_row, screened, unjudged
 from tokgate.gate.ruling import Levels
 from tokgate.gate.suite import common_shift, judge_suite
 from tokgate.gate.verdict import LimitVerdict, RowVerdict, SessionVerdict, SuiteVerdict, Verdict, outcome_of
-from tokgate.session import Session
+from tokgate.session import Row, Session
 
 DEFAULT_LEVELS = Levels()
 
@@ -37,16 +39,21 @@ def judge_session(
     held = reference(session, baselines)
     cases = {row.key: case for row in session.rows if (case := case_of(row, held, session.machine_kind)) is not None}
     level = levels.of_row(session.gated_family)
-    rows = [
-        judge_row(cases[row.key], level, levels)
-        if row.key in cases
-        else unjudged(row, Verdict.NO_BASELINE, [held.why_none(row)])
-        for row in session.rows
-    ]
+    night = paired_night(session, levels)
+
+    def judged(row: Row) -> RowVerdict:
+        if row.pairs:
+            return judge_paired_row(row, cases.get(row.key), night, session.machine_kind, level, levels)
+        if row.key in cases:
+            return judge_row(cases[row.key], level, levels)
+        return unjudged(row, Verdict.NO_BASELINE, [held.why_none(row)])
+
+    rows = [judged(row) for row in session.rows]
     rows = [*_with_limits(rows, broken_limits), *_lost_rows(session, held), *_accuracy_rows(session, held)]
     gated = [case for case in cases.values() if case.row.gated]
     measured = sum(row.gated for row in session.rows)
     suite = judge_suite(gated, measured, session.gated_family, held.prior, level, levels)
+    suite = in_pairs(suite, night, session, levels)
     return SessionVerdict(
         session.id,
         outcome_of(True, rows, suite, broken_limits),
@@ -69,6 +76,26 @@ def suspects(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LE
         and (case := case_of(row, held, session.machine_kind)) is not None
         and screened(case, row.launches, levels)
     ]
+
+
+def to_pair(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LEVELS) -> list[Key]:
+    """The gated rows to measure in pairs with a reference (Row.pairs) before they are judged.
+
+    Not only the suspects: whatever the stored comparison leaves open, for want of a baseline or of precision.
+    The pairs are judged at a level of their own, so that asking them of more rows costs nothing but time.
+    """
+    if invalid_reasons(session):
+        return []
+    held = reference(session, baselines)
+    level = levels.of_row(session.gated_family)
+
+    def settled(row: Row) -> bool:
+        case = case_of(row, held, session.machine_kind)
+        if case is None or screened(case, row.launches, levels):
+            return False
+        return judge_row(case, level, levels).verdict in (Verdict.PASS, Verdict.IMPROVED)
+
+    return [row.key for row in session.rows if row.gated and not settled(row)]
 
 
 def invalid_reasons(session: Session) -> list[str]:

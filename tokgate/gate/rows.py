@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tokgate.gate.comparison import Comparison, compare, sessions_to_settle
 from tokgate.gate.defaults import Thresholds, thresholds
 from tokgate.gate.reference import Past, Reference
-from tokgate.gate.ruling import PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule
+from tokgate.gate.ruling import PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule_stored
 from tokgate.gate.scale import change_pct, delta_of, harm, launch_values, session_value, value_of
 from tokgate.gate.variance import NO_PRIOR, Prior
 from tokgate.gate.verdict import RowVerdict, Verdict
@@ -58,7 +58,7 @@ def screened(case: Case, launches: Sequence[Sequence[float]], levels: Levels) ->
 def judge_row(case: Case, level: float, levels: Levels) -> RowVerdict:
     """REGRESSED stands only if the row's fresh launches, where there are any, are suspect as well."""
     row, comparison = case.row, case.comparison
-    ruling = rule(comparison, row.better, case.thresholds, level, levels)
+    ruling = rule_stored(comparison, row.better, case.thresholds, level, levels)
     verdict, confirmed = ruling.verdict, None
     if verdict is Verdict.REGRESSED and row.confirm:
         confirmed = screened(case, row.confirm, levels)

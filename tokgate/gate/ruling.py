@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tokgate.gate.comparison import Comparison
 from tokgate.gate.defaults import Thresholds
+from tokgate.gate.estimate import Estimate
 from tokgate.gate.scale import change_pct
 from tokgate.gate.verdict import Verdict
 from tokgate.session import Better
@@ -39,20 +40,25 @@ class Ruling:
     ci_pct: tuple[float, float] | None
 
 
-def rule(comparison: Comparison, better: Better, thresholds: Thresholds, level: float, levels: Levels) -> Ruling:
+def rule(estimate: Estimate, better: Better, thresholds: Thresholds, level: float, levels: Levels) -> Ruling:
     """REGRESSED, IMPROVED, PASS or INCONCLUSIVE; comparing in percent, so what is printed is what decided."""
-    if comparison.provisional:
-        beyond = change_pct(comparison.delta, better) > PROVISIONAL_PCT
-        return Ruling(Verdict.REGRESSED if beyond else Verdict.INCONCLUSIVE, None)
-    lower_pct = change_pct(comparison.lower(level), better)
-    best_pct = change_pct(comparison.upper(level), better)
-    upper_pct = change_pct(comparison.upper(levels.no_regression), better)
+    lower_pct = change_pct(estimate.lower(level), better)
+    best_pct = change_pct(estimate.upper(level), better)
+    upper_pct = change_pct(estimate.upper(levels.no_regression), better)
     if lower_pct > thresholds.tolerance_pct:
         return Ruling(Verdict.REGRESSED, (lower_pct, upper_pct))
     if best_pct < -thresholds.tolerance_pct:
         return Ruling(Verdict.IMPROVED, (lower_pct, best_pct))
     passed = upper_pct < thresholds.margin_pct
     return Ruling(Verdict.PASS if passed else Verdict.INCONCLUSIVE, (lower_pct, upper_pct))
+
+
+def rule_stored(comparison: Comparison, better: Better, thresholds: Thresholds, level: float, levels: Levels) -> Ruling:
+    """As `rule`; against a single accepted session, only what is beyond PROVISIONAL_PCT is REGRESSED."""
+    if comparison.provisional:
+        beyond = change_pct(comparison.delta, better) > PROVISIONAL_PCT
+        return Ruling(Verdict.REGRESSED if beyond else Verdict.INCONCLUSIVE, None)
+    return rule(comparison, better, thresholds, level, levels)
 
 
 def is_suspect(comparison: Comparison, better: Better, thresholds: Thresholds, levels: Levels) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from tokgate.gate.comparison import Comparison, compare_values
-from tokgate.gate.defaults import Thresholds
+from tokgate.gate.defaults import Thresholds, mean_of
 from tokgate.gate.rows import VETO, Case, ys_of
 from tokgate.gate.ruling import Levels, Ruling, is_suspect, rule
 from tokgate.gate.scale import change_pct, delta_of, fastest_half
 from tokgate.gate.variance import Prior
 from tokgate.gate.verdict import SuiteVerdict, Verdict
-from tokgate.session import Better
+from tokgate.session import Better, Row
 
 # All rows moved together if so many of them moved the same way by at least half the common shift.
 _TOGETHER = 0.8
@@ -53,12 +53,12 @@ def judge_suite(
         why = f"{len(cases)} rows share {len(ids)} accepted sessions; 2 of each are needed: not judged"
         return SuiteVerdict(None, (why,), len(cases), family)
     comparison = _compare(cases, ids, prior, confirm=False)
-    better = _direction(cases)
-    limits = _thresholds(cases)
+    better = direction([case.row for case in cases])
+    limits = mean_of([case.thresholds for case in cases])
     ruling = rule(comparison, better, limits, level, levels)
     verdict = ruling.verdict
     seen = f"geometric mean of {len(cases)} rows against {comparison.sessions} accepted sessions"
-    reasons = [f"{seen}: {_bounds(ruling, limits)}"]
+    reasons = [f"{seen}: {bounds(ruling, limits)}"]
     if verdict is Verdict.REGRESSED and any(case.row.confirm for case in cases):
         fresh = _compare(cases, ids, prior, confirm=True)
         if not is_suspect(fresh, better, limits, levels):
@@ -90,9 +90,11 @@ def common_shift(cases: Sequence[Case], levels: Levels) -> CommonShift | None:
     deltas = [case.comparison.delta for case in cases]
     middle = median(deltas)
     together = sum(delta * math.copysign(1, middle) > abs(middle) / 2 for delta in deltas)
-    better = _direction(cases)
+    better = direction([case.row for case in cases])
     shift_pct = change_pct(middle, better)
-    if abs(shift_pct) <= _thresholds(cases).tolerance_pct / 2 or together < _TOGETHER * len(cases):
+    if abs(shift_pct) <= mean_of([case.thresholds for case in cases]).tolerance_pct / 2 or together < _TOGETHER * len(
+        cases
+    ):
         return None
     return CommonShift(shift_pct, together, len(cases))
 
@@ -111,7 +113,8 @@ def _compare(cases: Sequence[Case], ids: set[str], prior: Prior, confirm: bool) 
     return compare_values(math.fsum(now) / len(cases), means, prior)
 
 
-def _bounds(ruling: Ruling, limits: Thresholds) -> str:
+def bounds(ruling: Ruling, limits: Thresholds) -> str:
+    """A ruling's interval beside what it was held against."""
     lower_pct, upper_pct = ruling.ci_pct or (math.nan, math.nan)
     return (
         f"{lower_pct:+.1f}% to {upper_pct:+.1f}% (positive is worse), tolerance {limits.tolerance_pct:.3g}%, "
@@ -119,13 +122,6 @@ def _bounds(ruling: Ruling, limits: Thresholds) -> str:
     )
 
 
-def _direction(cases: Sequence[Case]) -> Better:
+def direction(rows: Sequence[Row]) -> Better:
     """Percent of the old rate if every row is a rate, else percent of the old time."""
-    return "higher" if all(case.row.better == "higher" for case in cases) else "lower"
-
-
-def _thresholds(cases: Sequence[Case]) -> Thresholds:
-    return Thresholds(
-        math.fsum(case.thresholds.tolerance_pct for case in cases) / len(cases),
-        math.fsum(case.thresholds.margin_pct for case in cases) / len(cases),
-    )
+    return "higher" if all(row.better == "higher" for row in rows) else "lower"

@@ -44,6 +44,8 @@ class RowVerdict:
     `ci_pct`: the two bounds the verdict used. `baseline_value`, `current_value`: session values in `unit`.
     `sessions`: how many accepted sessions it was held against; `last_*`: the newest of them. `slow_launches`
     of `launches` are beyond the margin. `confirmed`: True or False if fresh launches were asked, else None.
+    `pairs`: how many interleaved pairs of reference and candidate decided, 0 where the stored comparison did;
+    then `baseline_value` is the reference's.
     """
 
     scenario: str
@@ -66,6 +68,7 @@ class RowVerdict:
     slow_launches: int = 0
     launches: int = 0
     confirmed: bool | None = None
+    pairs: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -74,7 +77,7 @@ class RowVerdict:
     @property
     def blind(self) -> bool:
         """Whether a change as large as the margin would probably go unseen."""
-        if not self.gated or self.margin_pct is None or not self.sessions:
+        if not self.gated or self.margin_pct is None or not (self.sessions or self.pairs):
             return False
         return self.mde_pct is None or self.mde_pct > self.margin_pct
 

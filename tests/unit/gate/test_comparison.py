@@ -13,10 +13,9 @@ from tokgate.gate.comparison import (
     Comparison,
     compare,
     compare_values,
-    noncentrality,
-    quantile,
     sessions_to_settle,
 )
+from tokgate.gate.estimate import noncentrality, quantile
 from tokgate.gate.variance import NO_PRIOR, Prior
 
 pytestmark = pytest.mark.unit

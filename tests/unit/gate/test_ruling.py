@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tokgate.gate.comparison import Comparison
 from tokgate.gate.defaults import Thresholds
-from tokgate.gate.ruling import Levels, is_suspect, rule
+from tokgate.gate.ruling import Levels, is_suspect, rule_stored
 from tokgate.gate.scale import delta_of
 from tokgate.gate.verdict import Verdict
 
@@ -22,7 +22,7 @@ def seen(change_pct, sd=0.005, better="higher", sessions=10, df=30.0):
 
 
 def verdict(comparison, better="higher", thresholds=GPU):
-    return rule(comparison, better, thresholds, LEVELS.of_row(24), LEVELS).verdict
+    return rule_stored(comparison, better, thresholds, LEVELS.of_row(24), LEVELS).verdict
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_slower_is_never_judged_better(change_pct, more, sd, df, better):
 
 @given(st.floats(-60, 60), st.floats(1e-4, 0.1), st.floats(1, 100), st.sampled_from(["higher", "lower"]))
 def test_the_printed_bounds_are_those_that_decided(change_pct, sd, df, better):
-    ruling = rule(seen(change_pct, sd, better, df=df), better, GPU, LEVELS.of_row(24), LEVELS)
+    ruling = rule_stored(seen(change_pct, sd, better, df=df), better, GPU, LEVELS.of_row(24), LEVELS)
     low, high = ruling.ci_pct
     assert low <= high
     assert (ruling.verdict is Verdict.REGRESSED) == (low > GPU.tolerance_pct)

@@ -1,0 +1,52 @@
+"""An estimated change with Student's t for its error: what every comparison of the gate is in the end."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import math
+
+from scipy.special import nctdtrinc, stdtrit
+
+
+class Estimate(abc.ABC):
+    """A change on the y scale (larger is worse), its standard error and that error's degrees of freedom."""
+
+    df: float
+
+    @property
+    @abc.abstractmethod
+    def delta(self) -> float: ...
+
+    @property
+    @abc.abstractmethod
+    def standard_error(self) -> float: ...
+
+    def lower(self, level: float) -> float:
+        """One-sided lower bound of the change: above the truth with probability `level`."""
+        return self.delta - quantile(self.df, level) * self.standard_error
+
+    def upper(self, level: float) -> float:
+        """One-sided upper bound of the change: below the truth with probability `level`."""
+        return self.delta + quantile(self.df, level) * self.standard_error
+
+    def minimum_detectable(self, tolerance: float, level: float, power: float) -> float:
+        """The true change whose lower bound is beyond `tolerance` with probability `power`.
+
+        (delta - tolerance) / standard error is a noncentral t; its noncentrality is solved for.
+        """
+        return tolerance + noncentrality(self.df, level, power) * self.standard_error
+
+
+@functools.lru_cache(maxsize=4096)
+def quantile(df: float, level: float) -> float:
+    """Student's t exceeded with probability `level`."""
+    return -float(stdtrit(df, level))
+
+
+@functools.lru_cache(maxsize=4096)
+def noncentrality(df: float, level: float, power: float) -> float:
+    """The noncentrality at which a noncentral t exceeds the `level` quantile with probability `power`."""
+    # nctdtrinc is undefined at df = inf; at 1e5 it is Student's to four digits.
+    found = float(nctdtrinc(min(df, 1e5), 1.0 - power, quantile(df, level)))
+    return found if math.isfinite(found) else math.inf

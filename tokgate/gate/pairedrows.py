@@ -1,0 +1,157 @@
+"""The verdict on a row that was measured in pairs, and its words.
+
+All of the night's error is left for the pairs: a row reaches them whatever the stored comparison said, so that
+one decides nothing here. It is split over the rows in pairs alone, and judged once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tokgate.gate.defaults import Thresholds, thresholds
+from tokgate.gate.paired import (
+    MIN_PAIRS,
+    PairedComparison,
+    compare_differences,
+    compare_pairs,
+    differences,
+    paired_prior,
+    pairs_to_settle,
+)
+from tokgate.gate.rows import Case
+from tokgate.gate.ruling import Levels, Ruling, rule, rule_stored
+from tokgate.gate.scale import change_pct, delta_of, value_of
+from tokgate.gate.variance import NO_PRIOR, Prior
+from tokgate.gate.verdict import RowVerdict, Verdict
+from tokgate.session import Row, Session
+
+
+@dataclass(frozen=True)
+class PairedNight:
+    """What the rows of a session that were measured in pairs share: the prior of their noise and their level."""
+
+    rows: tuple[Row, ...]
+    prior: Prior
+    level: float
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all rows have the same pairs, so that they can be averaged pair by pair."""
+        return len({len(row.pairs or []) for row in self.rows}) == 1
+
+    def mean(self) -> PairedComparison | None:
+        """The geometric mean of the paired rows, pair by pair; None below MIN_PAIRS or where pairs differ."""
+        if not self.rows or not self.aligned or len(self.rows[0].pairs or []) < MIN_PAIRS:
+            return None
+        columns = zip(*(differences(row) for row in self.rows), strict=True)
+        return compare_differences([sum(column) / len(column) for column in columns], NO_PRIOR)
+
+
+def paired_night(session: Session, levels: Levels) -> PairedNight:
+    """The gated rows in pairs; the level is split over them and, of two or more, their mean."""
+    rows = tuple(row for row in session.rows if row.gated and row.pairs)
+    tests = len(rows) + (1 if len(rows) > 1 else 0)
+    return PairedNight(rows, paired_prior(rows), levels.night / max(tests, 1))
+
+
+def judge_paired_row(
+    row: Row, case: Case | None, night: PairedNight, kind: str, stored_level: float, levels: Levels
+) -> RowVerdict:
+    """The verdict by the row's pairs; `case` is its stored comparison, where there is one."""
+    limits = thresholds(row, kind, paired=True)
+    pairs = len(row.pairs or [])
+    verdict = RowVerdict(
+        row.scenario,
+        row.metric,
+        Verdict.INCONCLUSIVE,
+        (f"{pairs} pairs; at least {MIN_PAIRS} are needed, 12 are usual",),
+        gated=row.gated,
+        unit=row.unit,
+        better=row.better,
+        tolerance_pct=limits.tolerance_pct,
+        margin_pct=limits.margin_pct,
+        sessions=case.comparison.sessions if case else 0,
+        last_session=case.newest.entry.id if case else None,
+        last_started=case.newest.entry.started if case else None,
+        launches=len(row.launches),
+        pairs=pairs,
+    )
+    if pairs < MIN_PAIRS:
+        return verdict
+    comparison = compare_pairs(row, night.prior if row.gated else NO_PRIOR)
+    ruling = rule(comparison, row.better, limits, night.level, levels)
+    stored_pct = _stored_slowdown_pct(row, case, kind, stored_level, levels)
+    ruled = ruling.verdict
+    if stored_pct is not None and ruled in (Verdict.PASS, Verdict.IMPROVED):
+        ruled = Verdict.DRIFT
+    tolerance = delta_of(limits.tolerance_pct, row.better)
+    mde_pct = change_pct(comparison.minimum_detectable(tolerance, night.level, levels.power), row.better)
+    why = [_seen(row, comparison), *_because(row, comparison, ruling, limits, night.level, levels)]
+    if stored_pct is not None:
+        why += [_of_stored(stored_pct, ruled)]
+    if row.gated and mde_pct > limits.margin_pct:
+        why.append(f"blind: a change below {mde_pct:.1f}% would probably go unseen, margin {limits.margin_pct:g}%")
+    if not row.gated:
+        why.append("reported, not gated")
+    return replace(
+        verdict,
+        verdict=ruled,
+        why=tuple(why),
+        change_pct=change_pct(comparison.delta, row.better),
+        ci_pct=ruling.ci_pct,
+        mde_pct=mde_pct if row.gated else None,
+        baseline_value=value_of(comparison.reference, row.better),
+        current_value=value_of(comparison.candidate, row.better),
+    )
+
+
+def _stored_slowdown_pct(row: Row, case: Case | None, kind: str, level: float, levels: Levels) -> float | None:
+    """By how much the row is slower than the accepted sessions, where the stored comparison calls that so."""
+    if case is None:
+        return None
+    stored = rule_stored(case.comparison, row.better, thresholds(row, kind), level, levels)
+    return change_pct(case.comparison.delta, row.better) if stored.verdict is Verdict.REGRESSED else None
+
+
+def _seen(row: Row, comparison: PairedComparison) -> str:
+    change = change_pct(comparison.delta, row.better)
+    return (
+        f"{value_of(comparison.candidate, row.better):.4g} {row.unit}, {abs(change):.1f}% "
+        f"{'worse' if change >= 0 else 'better'} than the reference's "
+        f"{value_of(comparison.reference, row.better):.4g}, in {comparison.pairs} interleaved pairs "
+        f"({comparison.kept} between the trimmed ends)"
+    )
+
+
+def _of_stored(stored_pct: float, verdict: Verdict) -> str:
+    slower = f"slower than the accepted sessions by {stored_pct:.1f}%"
+    if verdict is Verdict.DRIFT:
+        return f"{slower}, but the reference is as slow: the host moved, not the code"
+    return f"{slower} as well"
+
+
+def _because(
+    row: Row, comparison: PairedComparison, ruling: Ruling, limits: Thresholds, level: float, levels: Levels
+) -> Sequence[str]:
+    assert ruling.ci_pct is not None
+    lower_pct, upper_pct = ruling.ci_pct
+    if ruling.verdict is Verdict.REGRESSED:
+        return [f"at least {lower_pct:.1f}% worse, tolerance {limits.tolerance_pct:g}%", "find what changed"]
+    if ruling.verdict is Verdict.IMPROVED:
+        return [f"better by at least {-upper_pct:.1f}%, tolerance {limits.tolerance_pct:g}%"]
+    if ruling.verdict is Verdict.PASS:
+        return [f"no regression shown: the change is below {upper_pct:+.1f}%, margin {limits.margin_pct:g}%"]
+    tolerance = delta_of(limits.tolerance_pct, row.better)
+    margin = delta_of(limits.margin_pct, row.better)
+    more = pairs_to_settle(comparison, tolerance, margin, level, levels.no_regression)
+    remedy = (
+        "no number of pairs up to 60 would settle it"
+        if more is None
+        else f"{more} more pair{'s' if more > 1 else ''} would settle it, if nothing else changes"
+    )
+    return [
+        f"neither a regression (at least {lower_pct:.1f}% worse, tolerance {limits.tolerance_pct:g}%) nor a pass "
+        f"(at most {upper_pct:.1f}% worse, margin {limits.margin_pct:g}%)",
+        remedy,
+    ]

@@ -100,7 +100,10 @@ class SuiteVerdict:
 
 @dataclass(frozen=True)
 class LimitVerdict:
-    """An absolute bound held against a row; `value` is None where the session lacks the metric."""
+    """An absolute bound held against a row; `value` is None where the session lacks the metric.
+
+    `weight_pct`: the bound's share of a score card, None where it has none.
+    """
 
     scenario: str
     metric: str
@@ -111,6 +114,7 @@ class LimitVerdict:
     value: float | None
     broken: bool
     why: str
+    weight_pct: float | None = None
 
 
 @dataclass(frozen=True)

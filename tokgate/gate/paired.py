@@ -115,9 +115,12 @@ def paired_prior(rows: Sequence[Row]) -> Prior:
     prior = fit(variances, [len(values) - 2 * trimmed_count(len(values)) - 1 for values in series])
     if prior is NO_PRIOR or len({len(values) for values in series}) > 1:
         return prior
+    pairs = len(series[0])
+    kept = pairs - 2 * trimmed_count(pairs)
     residuals: NDArray[np.float64] = np.array([_winsorized_residuals(values) for values in series])
-    share = common_share(residuals, prior.s0_squared)
-    return Prior(prior.d0, prior.s0_squared, prior.d_total, share, residuals.shape[1])
+    # To the scale of `winsorized_variance`, which divides by h - 1.
+    share = common_share(residuals * math.sqrt((pairs - 1) / (kept - 1)), prior.s0_squared)
+    return Prior(prior.d0, prior.s0_squared, prior.d_total, share, kept)
 
 
 def pairs_to_settle(
@@ -135,5 +138,6 @@ def _winsorized_residuals(values: Sequence[float]) -> list[float]:
     cut = trimmed_count(len(values))
     ordered = sorted(values)
     low, high = ordered[cut], ordered[len(values) - 1 - cut]
-    middle = trimmed_mean(values)
-    return [min(max(value, low), high) - middle for value in values]
+    winsorized = [min(max(value, low), high) for value in values]
+    mean = math.fsum(winsorized) / len(winsorized)
+    return [value - mean for value in winsorized]

@@ -31,8 +31,8 @@ class CommonShift:
     def __str__(self) -> str:
         word = "slower" if self.change_pct > 0 else "faster"
         return (
-            f"everything moved: {self.together} of {self.rows} gated rows are {word}, the middle one by "
-            f"{abs(self.change_pct):.1f}%: host or shared software"
+            f"everything moved by {abs(self.change_pct):.1f}% ({self.together} of {self.rows} gated rows are {word} "
+            "together): host or shared software"
         )
 
 

@@ -184,6 +184,12 @@ def to_json(verdict: SessionVerdict) -> dict[str, Any]:
         "outcome": verdict.outcome.value,
         "rows": [{"scenario": row.scenario, "metric": row.metric, **_judged(row, row.verdict)} for row in verdict.rows],
         "suite": _judged(verdict.suite, verdict.suite.verdict),
+        "limits": [
+            {"scenario": limit.scenario, "metric": limit.metric, "broken": limit.broken, "why": limit.why}
+            for limit in verdict.limits
+        ],
+        "reasons": list(verdict.reasons),
+        "notes": list(verdict.notes),
     }
 
 

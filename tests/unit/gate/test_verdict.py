@@ -91,7 +91,7 @@ def test_exit_status_is_the_first_of_4_1_3(verdicts, require_baseline, strict, s
 def test_to_json_has_the_documented_shape_and_is_json():
     row = RowVerdict("s.b1", "ttft", Verdict.REGRESSED, ("a", "b"), change_pct=5.0, ci_pct=(2.0, 7.0), mde_pct=3.0)
     suite = SuiteVerdict(None, ("1 of 2 rows measured: not judged",))
-    found = to_json(SessionVerdict("n1", Outcome.FAIL, (row,), suite))
+    found = to_json(SessionVerdict("n1", Outcome.FAIL, (row,), suite, notes=("driver 580 -> 590",)))
     assert json.loads(json.dumps(found)) == {
         "session": "n1",
         "outcome": "fail",
@@ -113,6 +113,9 @@ def test_to_json_has_the_documented_shape_and_is_json():
             "mde_pct": None,
             "why": "1 of 2 rows measured: not judged",
         },
+        "limits": [],
+        "reasons": [],
+        "notes": ["driver 580 -> 590"],
     }
 
 

@@ -5,6 +5,12 @@ all users of the host share, and holds a line on who has it. What it cannot see:
 with a /tmp of their own (PrivateTmp), and hosts that share the hardware through a hypervisor. Mount the
 host's /tmp/tokgate-locks into containers that measure.
 
+Who holds what: a run on the CPU has the CPUs alone. A run on GPUs has each of them alone, and the CPUs with
+other GPU runs: its host path (scheduling, tokens, launches of kernels) would be slowed by a run that takes every
+core, and that run would be disturbed by it, while GPU runs beside each other use a few cores each. A MIG slice
+is held with the GPU it is cut from, since slices share power, clocks and the PCIe link: two of them measured at
+once would disturb each other, however well memory and multiprocessors are kept apart.
+
 Not filelock: the holder's line and the lock then lie in one file, and files of other users in a sticky folder
 must be opened without O_CREAT (fs.protected_regular), which its versions differ in.
 """
@@ -21,7 +27,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -63,26 +69,49 @@ def cpu_device_name(root: Path = REAL_ROOT) -> str:
     return f"cpu-package-{boot[:8] or 'host'}"
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A device, and whether others who share it may have it at the same time."""
+
+    device: str
+    shared: bool = False
+
+
+def gpu_claims(uuid: str, whole_uuid: str | None = None, root: Path = REAL_ROOT) -> list[Claim]:
+    """What a run on a GPU has to hold; `whole_uuid` where `uuid` is a MIG slice's: the GPU it is cut from."""
+    mine = [Claim(_device_of(gpu)) for gpu in (uuid, whole_uuid) if gpu is not None]
+    return [*mine, Claim(cpu_device_name(root), shared=True)]
+
+
 @contextmanager
 def device_lock(
     device: str, timeout_s: float, on_wait: Callable[[str], None], folder: Path | None = None
 ) -> Iterator[None]:
-    """Holds the lock of `device` ('cpu-package-...', a GPU's UUID) while the body runs.
-
-    When somebody else has it, calls `on_wait` once with a sentence that names the holder, and waits. Raises
-    MeasurementError after `timeout_s`, InputError for a name that cannot be a file's. A thread of the same
-    process waits too: it is not re-entrant.
-    """
-    handle = _acquire(device, timeout_s, on_wait, folder or lock_folder())
-    try:
-        _write_holder(handle)
+    """Holds the lock of `device` ('cpu-package-...', a GPU's UUID) while the body runs: see device_locks."""
+    with device_locks([Claim(device)], timeout_s, on_wait, folder):
         yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.ftruncate(handle, 0)
-        # Said aloud: closing alone leaves the lock with a child that was forked meanwhile.
-        fcntl.flock(handle, fcntl.LOCK_UN)
-        os.close(handle)
+
+
+@contextmanager
+def device_locks(
+    claims: Iterable[Claim], timeout_s: float, on_wait: Callable[[str], None], folder: Path | None = None
+) -> Iterator[None]:
+    """Holds all of `claims` while the body runs. Ask for them in one call: it takes them in an order that is
+    the same for every process, so runs that want several never wait for each other in a circle.
+
+    When somebody else has one, calls `on_wait` once for it with a sentence that names the holder, and waits.
+    Raises MeasurementError after `timeout_s` in all, holding nothing; InputError for a name that cannot be a
+    file's. A thread of the same process waits too: it is not re-entrant.
+    """
+    shared: dict[str, bool] = {}
+    for claim in claims:
+        shared[claim.device] = claim.shared and shared.get(claim.device, True)
+    deadline = time.monotonic() + timeout_s
+    with contextlib.ExitStack() as held:
+        for device in sorted(shared):
+            wait = _Wait(device, shared[device], deadline, timeout_s, on_wait)
+            held.enter_context(_held(wait, folder or lock_folder()))
+        yield
 
 
 def holder(device: str, folder: Path | None = None) -> Holder | None:
@@ -113,29 +142,56 @@ def check_folder(folder: Path) -> None:
         raise MeasurementError(f"{folder}: this user cannot write there, so cannot take device locks; {remedy}")
 
 
-def _acquire(device: str, timeout_s: float, on_wait: Callable[[str], None], folder: Path) -> int:
-    deadline = time.monotonic() + timeout_s
+@dataclass(frozen=True)
+class _Wait:
+    """For what to wait, until when, and who hears of it."""
+
+    device: str
+    shared: bool
+    deadline: float
+    timeout_s: float
+    on_wait: Callable[[str], None]
+
+
+@contextmanager
+def _held(wait: _Wait, folder: Path) -> Iterator[None]:
+    handle = _acquire(wait, folder)
+    try:
+        _write_holder(handle)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            # One who shares the device may have written over it.
+            mine = _read_holder(handle)
+            if mine is not None and mine.pid == os.getpid():
+                os.ftruncate(handle, 0)
+        # Said aloud: closing alone leaves the lock with a child that was forked meanwhile.
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
+
+
+def _acquire(wait: _Wait, folder: Path) -> int:
     told = False
     while True:
-        handle = _open(device, folder)
+        handle = _open(wait.device, folder)
         locked = False
         try:
-            locked = _try(handle) and _is_current(handle, folder / _file_name(device))
+            locked = _try(handle, wait.shared) and _is_current(handle, folder / _file_name(wait.device))
             other = _read_holder(handle) or "another process"
         finally:
             if not locked:
                 os.close(handle)
         if locked:
             return handle
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= wait.deadline:
             raise MeasurementError(
-                f"{device} is still being measured by {other} after {timeout_s:g} s of waiting; two"
+                f"{wait.device} is still being measured by {other} after {wait.timeout_s:g} s of waiting; two"
                 " measurements at once disturb each other: let that one end, stop it, or wait longer"
             )
         if not told:
             told = True
-            on_wait(f"{device} is being measured by {other}; waiting for it, up to {timeout_s:g} s")
-        time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+            wait.on_wait(f"{wait.device} is being measured by {other}; waiting for it, up to {wait.timeout_s:g} s")
+        time.sleep(min(_POLL_S, max(0.0, wait.deadline - time.monotonic())))
 
 
 def _open(device: str, folder: Path) -> int:
@@ -161,9 +217,9 @@ def _open(device: str, folder: Path) -> int:
     return handle
 
 
-def _try(handle: int) -> bool:
+def _try(handle: int, shared: bool = False) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -175,6 +231,11 @@ def _is_current(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _device_of(gpu_uuid: str) -> str:
+    """Drivers before 470 name a slice MIG-GPU-.../1/0."""
+    return gpu_uuid.replace("/", "_")
 
 
 def _file_name(device: str) -> str:

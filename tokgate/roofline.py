@@ -1,0 +1,97 @@
+"""What a row must do at least, and how near to the machine's limits it came. Pure.
+
+The roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)): a step takes at least the time to read its
+bytes and at least the time to do its arithmetic, whichever is longer. What a decoder's steps read and compute is
+counted as in Pope et al. 2022 (arXiv 2211.05102, section 2): all weights and the KV cache once a step; two
+operations for each weight that is multiplied and each token, and the products of attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+
+Roof = Literal["memory", "compute"]
+
+# Engines come within 1.0 to 1.8 times their floor where memory or arithmetic limits them (measured: 7B on a GPU and
+# 0.5B in FP32 and INT8 on CPUs, ONNX Runtime and vLLM). Three times is something else: launches, threads that wait.
+_OVERHEAD_FACTOR = 3.0
+
+# ONNX Runtime's dynamic INT8 takes the output projection along; other quantisers leave it at 16 bits.
+_QUANTISES_HEAD = ("onnx",)
+# ONNX Runtime's graphs keep keys and values in FP32 at every precision.
+_CACHES_FP32 = ("onnx", "genai")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Bytes that one step must read, and floating-point operations that it must do."""
+
+    read_bytes: float
+    flop: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row's prefill, and its mean decode step; None where a sequence has one token, and so no decode."""
+
+    prefill: Step
+    decode: Step | None
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What the machine reached when nothing else was asked of it, all its usable cores together.
+
+    `flop_s` is of one precision (FP32 on CPUs): for another one it is a yardstick and no limit.
+    """
+
+    read_bytes_s: float
+    flop_s: float
+
+
+def work_of(shape: ModelShape, engine: str, precision: str, batch: int, prompt_len: int, output_len: int) -> Work:
+    """The work of `batch` sequences. Mean over the decode steps: step i of 1 to n - 1 attends to prompt + i tokens.
+
+    Tied embeddings count once, as the output projection; looking tokens up reads next to nothing. Prefill
+    projects the last position only (tokgate's graphs, vLLM and transformers' generate do), and attends
+    causally: its operations are those of half the square.
+    """
+    head = shape.vocab_size * shape.hidden_size
+    body = shape.parameters_read_per_token - head
+    weight_bytes = body * WEIGHT_BYTES[precision] + head * _head_bytes(engine, precision)
+    attention = 4 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim
+    causal_pairs = batch * prompt_len * (prompt_len + 1) / 2
+    prefill = Step(weight_bytes, 2 * body * batch * prompt_len + 2 * head * batch + attention * causal_pairs)
+    if output_len == 1:
+        return Work(prefill, None)
+    length = prompt_len + output_len / 2
+    cache_bytes = shape.kv_bytes(batch, 1, _cache_bytes(engine, precision)) * length
+    decode = Step(weight_bytes + cache_bytes, 2 * (body + head) * batch + attention * batch * length)
+    return Work(prefill, decode)
+
+
+def floor_s(step: Step, peaks: Peaks) -> float:
+    """Seconds that a step takes on a machine that does nothing but reach its nearer peak."""
+    return max(step.read_bytes / peaks.read_bytes_s, step.flop / peaks.flop_s)
+
+
+def roof(step: Step, peaks: Peaks) -> Roof:
+    """Which of the two limits a step meets first."""
+    return "memory" if step.read_bytes / peaks.read_bytes_s >= step.flop / peaks.flop_s else "compute"
+
+
+def bound(step: Step, seconds: float, peaks: Peaks) -> Roof | Literal["overhead"]:
+    """What limits a step that took `seconds`: its roof, or neither where it is far from both."""
+    return "overhead" if seconds > _OVERHEAD_FACTOR * floor_s(step, peaks) else roof(step, peaks)
+
+
+def _head_bytes(engine: str, precision: str) -> float:
+    quantised = WEIGHT_BYTES[precision] < 2
+    return 2.0 if quantised and engine not in _QUANTISES_HEAD else WEIGHT_BYTES[precision]
+
+
+def _cache_bytes(engine: str, precision: str) -> int:
+    return 4 if precision == "fp32" or engine in _CACHES_FP32 else 2

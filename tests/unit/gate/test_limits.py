@@ -68,6 +68,10 @@ def test_units_that_do_not_convert_are_refused():
         ({"min": "fast"}, "expected a number"),
         ({"min": True}, "expected a number"),
         ({"scenario": "../etc"}, "scenario"),
+        ({"reference": 5}, "one of min and max"),
+        ({"weight": 0}, "weight is 0"),
+        ({"weight": 101}, "weight is 101"),
+        ({"weight": "40"}, "expected a number"),
     ],
 )
 def test_a_faulty_limit_is_refused_by_name(changes, message):
@@ -85,3 +89,40 @@ def test_neither_bound_nor_a_second_table_name_passes():
         parse_limits({"limit": [FLOOR, FLOOR]}, "limits.toml")
     with pytest.raises(InputError, match=r"\[\[limit\]\]"):
         parse_limits({"limit": FLOOR}, "limits.toml")
+
+
+def test_a_reference_is_shown_and_never_broken():
+    reference = {"scenario": scenario(0), "metric": "mean_ttft", "reference": 406, "unit": "ms", "source": "a guide"}
+    limit = parse_limits({"limit": [reference]}, "limits.toml")
+    row = make_row([[99.0]], metric="mean_ttft", unit="s", better="lower")
+    (found,) = check_limits(make_session(0, [row]), limit)
+    assert not found.broken
+    assert (found.value, found.bound) == (pytest.approx(99000), "reference")
+    (missing,) = check_limits(make_session(0, [make_row([[1]])]), limit)
+    assert not missing.broken
+    assert missing.value is None
+
+
+def test_a_weight_reaches_the_verdict():
+    (found,) = check_limits(make_session(0, [make_row([[4000]])]), limits(weight=40))
+    assert found.weight_pct == 40
+    (plain,) = check_limits(make_session(0, [make_row([[4000]])]), limits())
+    assert plain.weight_pct is None
+
+
+def test_a_reference_has_no_weight_and_weights_sum_to_100_at_most():
+    reference = {key: value for key, value in FLOOR.items() if key != "min"} | {"reference": 1, "weight": 5}
+    with pytest.raises(InputError, match="a reference cannot be kept"):
+        parse_limits({"limit": [reference]}, "limits.toml")
+    heavy = [{**FLOOR, "metric": metric, "weight": 60} for metric in ("a", "b")]
+    with pytest.raises(InputError, match="sum to 120"):
+        parse_limits({"limit": heavy}, "limits.toml")
+
+
+def test_a_broken_limit_names_its_metric():
+    (found,) = check_limits(make_session(0, [make_row([[1]])]), limits())
+    assert found.why.startswith("output_throughput 1 tok/s breaks the limit min 3332 tok/s")
+
+
+def test_workload_tables_stand_beside_limits():
+    assert len(parse_limits({"limit": [FLOOR], "workload": [{}]}, "limits.toml")) == 1

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -19,6 +20,7 @@ from tokgate.gate.history import Accepted, Baselines, moment
 from tokgate.gate.judge import invalid_reasons
 from tokgate.gate.limits import Limit, parse_limits
 from tokgate.gate.verdict import Verdict
+from tokgate.serving.workload import Workload, parse_workloads
 from tokgate.session import Session, check_slug, validate, write_atomically
 
 if sys.version_info >= (3, 11):
@@ -26,7 +28,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Change", "accept", "load", "load_limits"]
+__all__ = ["Change", "accept", "load", "load_limits", "load_workloads"]
 
 LOCK_NAME = ".lock"
 LOCK_TIMEOUT_S = 60.0
@@ -99,14 +101,27 @@ def accept(
 
 def load_limits(root: Path, machine_id: str) -> list[Limit]:
     """The absolute bounds of a machine's limits.toml; none if there is no file. Raises InputError."""
-    path = root / check_slug("machine id", machine_id) / LIMITS_NAME
+    path = _limits_path(root, machine_id)
+    return parse_limits(_toml(path), str(path))
+
+
+def load_workloads(root: Path, machine_id: str) -> list[Workload]:
+    """The serving workloads of a machine's limits.toml; none if there is no file. Raises InputError."""
+    path = _limits_path(root, machine_id)
+    return parse_workloads(_toml(path), str(path))
+
+
+def _limits_path(root: Path, machine_id: str) -> Path:
+    return root / check_slug("machine id", machine_id) / LIMITS_NAME
+
+
+def _toml(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return []
+        return {}
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
-    return parse_limits(data, str(path))
 
 
 def _read(path: Path, machine_id: str) -> list[Accepted]:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from serving.examples import SCENARIO, all_failed, detailed, result, without
+from tokgate.serving.vllm_file import parse
+from tokgate.serving.vllm_result import faults, notes, to_session
+from tokgate.session import validate
+
+pytestmark = pytest.mark.unit
+
+WRITTEN = "2026-11-21T08:00:00+00:00"
+
+
+def faults_of(data):
+    return faults(parse(data, "run.json"))
+
+
+def session_of(data, scenario=SCENARIO, reasons=(), name="run.json"):
+    return validate(to_session(parse(data, name), scenario, reasons, "nvidia-t4", WRITTEN))
+
+
+def test_a_good_result_has_no_fault():
+    for data in (result(), detailed(), without("failed"), result(failed=None)):
+        assert faults_of(data) == []
+        assert notes(parse(data, "run.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (result(completed=197, failed=3), "3 of 200 requests failed"),
+        (result(completed=197), "3 of 200 requests are missing"),
+        (without("failed", completed=197), "3 of 200 requests are missing"),
+        (result(completed=201), "contradicts itself"),
+        (result(failed=1), "1 of 200 requests failed"),
+        (result(output_throughput=0.0), "output_throughput is 0"),
+        (result(p99_tpot_ms=0.0), "p99_tpot_ms is 0"),
+        (result(mean_ttft_ms=0, median_ttft_ms=0.0), "mean_ttft_ms, median_ttft_ms are 0"),
+        (without("p99_ttft_ms"), "--metric-percentiles 99"),
+        (result(p99_ttft_ms=399.0), "p99_ttft_ms 399 is below median_ttft_ms 400"),
+        (detailed(errors=["", "Traceback\nConnectionRefusedError: no"] + [""] * 198), "ConnectionRefusedError"),
+        (detailed(errors=[""] * 199), "errors lists 199 of 200"),
+        (detailed(output_lens=[512] * 3), "output_lens lists 3 of 200"),
+        (detailed(ttfts=[0.0] + [0.4] * 199), "1 requests have a ttft of 0"),
+        (all_failed(), "10 of 10 requests failed"),
+        (all_failed(), "p99_ttft_ms are 0"),
+    ],
+)
+def test_what_cannot_be_believed_is_named(data, reason):
+    assert reason in "; ".join(faults_of(data))
+
+
+def test_of_one_token_there_is_no_tpot():
+    one_each = {key: 0.0 for key in result() if key.endswith("tpot_ms")}
+    assert faults_of(result(**one_each, total_output_tokens=200)) == []
+
+
+def test_a_throughput_that_does_not_follow_from_its_tokens_is_said_and_no_fault():
+    data = result(duration=61.06)
+    assert faults_of(data) == []
+    assert "make 1677" in notes(parse(data, "run.json"))[0]
+    assert notes(parse(result(output_throughput=3413.3 * 1.009), "run.json")) == []
+
+
+def test_the_session_that_a_result_makes():
+    session = session_of(result())
+    assert (session.machine_id, session.machine_kind, session.profile) == ("nvidia-t4", "gpu", "vllm-bench-serve")
+    assert (session.id, session.started) == ("run-20261121-030000", "2026-11-21T03:00:00")
+    rows = {row.metric: row for row in session.rows}
+    assert {metric for metric, row in rows.items() if row.gated} == {"output_throughput", "ttft", "tpot"}
+    assert rows["ttft"].launches == [[0.4]], "the median over requests, in seconds"
+    assert rows["mean_ttft"].launches == [[pytest.approx(0.408)]]
+    assert rows["p99_tpot"].launches == [[pytest.approx(0.021)]]
+    assert (rows["success_rate"].launches, rows["success_rate"].unit) == ([[100.0]], "%")
+    assert {row.scenario for row in session.rows} == {SCENARIO}
+    assert {row.group for row in session.rows} == {"qwen2.5-0.5b.serve.fp16"}
+
+
+def test_a_date_in_the_name_is_not_repeated_and_one_that_is_missing_is_the_files():
+    assert session_of(result(), name="openai-20261121-030000.json").id == "openai-20261121-030000"
+    assert session_of(without("date")).started == WRITTEN
+    assert session_of(without("date")).id == "run"
+
+
+def test_what_was_not_measured_has_no_row():
+    session = session_of(all_failed(), reasons=["10 of 10 requests failed"])
+    assert not session.valid
+    assert session.rows == []
+    assert "e2el" not in {row.metric for row in session_of(without("median_e2el_ms")).rows}

@@ -1,0 +1,1 @@
+"""Serving: what load clients of a streaming server measured, and the workloads it is held against."""

@@ -1,7 +1,10 @@
-"""Judges a stored session file: reads, narrows, finds its baselines, asks the gate."""
+"""Judges a stored file, of tokgate or of `vllm bench serve`: reads, narrows, finds its baselines, asks the gate."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -10,6 +13,9 @@ from tokgate import baselines, session
 from tokgate.errors import InputError
 from tokgate.gate.judge import judge_session
 from tokgate.gate.verdict import SessionVerdict
+from tokgate.serving import vllm_file, vllm_result
+from tokgate.serving.vllm_file import VllmFile
+from tokgate.serving.workload import Workload, fitting, model_notes, named, work_faults
 from tokgate.session import Session
 
 
@@ -18,16 +24,66 @@ def judge_file(
 ) -> tuple[Session, SessionVerdict]:
     """Judges the session in `path`. `machine` overrides its machine id; `scenario` narrows it to one scenario.
 
-    Raises InputError if the file or the baselines cannot be used, or hold no such scenario.
+    A file of `vllm bench serve` says nothing of either: `machine` is required, and `scenario` names the row that it
+    is held against, by default the one of its shape. Raises InputError if the file or the baselines cannot be used,
+    or hold no such scenario.
     """
+    file = _vllm_file(path)
+    if file is not None:
+        return _judge_vllm(file, path, baselines_dir, machine, scenario)
     found = session.read(path)
     if machine is not None:
         found.machine = {**found.machine, "id": session.check_slug("--machine", machine)}
     if scenario is not None:
         found = _narrowed(found, scenario, path)
+    return found, _judged(found, baselines_dir)
+
+
+def _judge_vllm(
+    file: VllmFile, path: Path, baselines_dir: Path, machine: str | None, scenario: str | None
+) -> tuple[Session, SessionVerdict]:
+    if machine is None:
+        raise InputError(
+            f"{path}: a file of vllm bench serve does not say on which machine the server ran; say it: "
+            f"--machine ID, a folder of {baselines_dir} such as nvidia-t4"
+        )
+    workloads = baselines.load_workloads(baselines_dir, session.check_slug("--machine", machine))
+    faults = vllm_result.faults(file)
+    row = _row(file, workloads, scenario, str(path), bool(faults))
+    notes = [] if row is None else [*model_notes(file, row, scenario is not None), *vllm_result.notes(file)]
+    reasons = faults if row is None else [*faults, *work_faults(file, row)]
+    written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+    found = session.validate(vllm_result.to_session(file, row.scenario if row else None, reasons, machine, written))
+    verdict = _judged(found, baselines_dir)
+    return found, dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
+
+
+def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source: str, faulty: bool) -> Workload | None:
+    """The row that a file is held against; None for a faulty file whose shape no longer tells."""
+    if scenario is not None:
+        return named(scenario, workloads, source)
+    try:
+        return fitting(file, workloads, source)
+    except InputError:
+        # Failed requests leave no tokens in the totals: an invalid measurement, not a wrong file.
+        if not faulty:
+            raise
+        return None
+
+
+def _judged(found: Session, baselines_dir: Path) -> SessionVerdict:
     store = baselines.load(baselines_dir, found.machine_id)
-    limits = baselines.load_limits(baselines_dir, found.machine_id)
-    return found, judge_session(found, store, limits)
+    return judge_session(found, store, baselines.load_limits(baselines_dir, found.machine_id))
+
+
+def _vllm_file(path: Path) -> VllmFile | None:
+    """The file as one of `vllm bench serve`; None if it is none, and what else it is session.read says."""
+    try:
+        # The standard library's decoder: Python writes NaN where it has one, and the refusal should name the key.
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return vllm_file.parse(data, str(path)) if vllm_file.is_vllm_file(data) else None
 
 
 def _narrowed(found: Session, scenario: str, path: Path) -> Session:

@@ -14,9 +14,17 @@ from tokgate.errors import InputError, TokgateError
 
 def add(commands: Any) -> None:
     parser = commands.add_parser("judge", help="judge stored sessions against the baselines, without measuring")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="session or pytest-benchmark files")
-    parser.add_argument("--machine", metavar="ID", help="judge as this machine")
-    parser.add_argument("--scenario", metavar="ID", help="only this scenario")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="session or pytest-benchmark files, or what vllm bench serve --save-result wrote",
+    )
+    parser.add_argument("--machine", metavar="ID", help="judge as this machine; required for vllm bench serve")
+    parser.add_argument(
+        "--scenario", metavar="ID", help="only this scenario; for vllm bench serve the row to hold it against"
+    )
     parser.add_argument("--require-baseline", action="store_true", help="exit 3 where there is nothing to compare with")
     parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     parser.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
@@ -27,6 +35,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tokgate.gate.verdict import exit_status, to_json
     from tokgate.judging import judge_file
+    from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
 
     if not args.baselines.exists():
@@ -46,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(to_json(verdict)))
         else:
             print_verdict(session, verdict)
+            print_score_cards(verdict)
     if refusal is not None:
         return refusal.exit_status
     return exit_status(verdicts, require_baseline=args.require_baseline, strict=args.strict)

@@ -1,71 +1,83 @@
-"""From the command line's options to an open device run: machine, interpreter, progress, baselines."""
+"""From what a command line asks for to an open device run: machine, interpreters, baselines."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from tokgate.environment import check_interpreter
 from tokgate.errors import InputError
+from tokgate.launcher import Progress, Setting
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
-from tokgate.models.artifacts import versions
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
-from tokgate.report.progress import open_progress
-from tokgate.run import DeviceRun, Options
-from tokgate.runner import Setting
+from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
+from tokgate.run import DeviceRun
 from tokgate.scenario import Matrix
 from tokgate.session import check_slug
 
 
-def open_run(
-    matrix: Matrix,
-    option: Any,
-    root: Path,
-    sources: dict[str, ModelSource],
-    command: str,
-    terminal: Callable[[], AbstractContextManager[None]] | None,
-) -> DeviceRun:
-    """Raises InputError for a bad machine id or interpreter, or baselines that cannot be read."""
-    if shutil.which(option.perf_python) is None:
-        raise InputError(f"--perf-python {option.perf_python}: no such interpreter")
-    versions(option.perf_python)  # raises if it is no Python
-    sessions_dir = root / option.perf_sessions
-    try:
-        sessions_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--perf-sessions={sessions_dir} cannot be made: {error.strerror}") from None
+def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], progress: Progress) -> DeviceRun:
+    """Raises InputError for a bad machine id or interpreter, too few pairs, or baselines that cannot be read."""
+    _check(options)
     machine = fingerprint()
-    if option.perf_machine:
-        machine["id"] = check_slug("--perf-machine", option.perf_machine)
-    options = Options(
-        profile=option.perf_profile,
-        selection=option.perf_select,
-        baselines_dir=root / option.perf_baselines,
-        sessions_dir=sessions_dir,
-        lock_timeout_s=option.perf_lock_timeout,
-        repeated=_repeated(option),
-    )
+    if options.machine:
+        machine["id"] = options.machine
     setting = Setting(
-        profile=matrix.profile(option.perf_profile),
+        profile=matrix.profile(options.profile),
         sources=sources,
-        cache_root=Path(option.perf_cache) if option.perf_cache else default_cache_root(),
-        python=option.perf_python,
+        cache_root=options.cache_dir or default_cache_root(),
+        builder=options.builder,
+        python=options.python,
         isa=isa(),
         threads=usable_cores(),
+        reference=options.reference,
+        pairs=options.pairs,
     )
-    run = DeviceRun(matrix, options, setting, machine, open_progress(terminal, option.verbose), command)
-    for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(option.perf_profile)}.values():
-        run.progress.say(f"{source.model_id}: {source.note}")
+    run = DeviceRun(matrix, options, setting, machine, progress)
+    for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(options.profile)}.values():
+        progress.say(f"{source.model_id}: {source.note}")
     return run
 
 
-def _repeated(option: Any) -> tuple[str, ...]:
+def pytest_options(option: Any, root: Path, command: str, device: str) -> Options:
+    """What pytest's options ask for; `root` is what its folders are relative to, `device` the matrix's."""
+    return Options(
+        command=command,
+        again=("pytest", "-m", device, *_repeated(option)),
+        profile=option.perf_profile,
+        selection=option.perf_select,
+        baselines_dir=root / option.perf_baselines,
+        sessions_dir=root / option.perf_sessions,
+        cache_dir=Path(option.perf_cache) if option.perf_cache else None,
+        lock_timeout_s=option.perf_lock_timeout,
+        builder=option.perf_python,
+        python=option.perf_python,
+        reference=option.perf_reference,
+        pairs=option.perf_pairs,
+        machine=option.perf_machine,
+    )
+
+
+def _check(options: Options) -> None:
+    if options.machine:
+        check_slug("--perf-machine", options.machine)
+    if options.pairs < LEAST_PAIRS:
+        raise InputError(f"{options.pairs} pairs are too few: at least {LEAST_PAIRS}, {DEFAULT_PAIRS} are usual")
+    check_interpreter("the interpreter that builds,", options.builder)
+    check_interpreter("the candidate," if options.reference else "the interpreter that measures,", options.python)
+    if options.reference:
+        check_interpreter("the reference,", options.reference)
+    try:
+        options.sessions_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the sessions' folder {options.sessions_dir} cannot be made: {error.strerror}") from None
+
+
+def _repeated(option: Any) -> list[str]:
     """The options that decide what is measured and where it is kept, as they must be given again."""
     given = {
         "--perf-profile": option.perf_profile,
@@ -74,5 +86,7 @@ def _repeated(option: Any) -> tuple[str, ...]:
         "--perf-baselines": option.perf_baselines if option.perf_baselines != "baselines" else None,
         "--perf-cache": option.perf_cache,
         "--perf-python": option.perf_python if option.perf_python != sys.executable else None,
+        "--perf-reference": option.perf_reference,
+        "--perf-pairs": option.perf_pairs if option.perf_pairs != DEFAULT_PAIRS else None,
     }
-    return tuple(f"{name}={value}" for name, value in given.items() if value)
+    return [f"{name}={value}" for name, value in given.items() if value]

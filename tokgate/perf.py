@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokgate.errors import InputError
-from tokgate.models.source import ModelSource, resolve
+from tokgate.matrices import open_matrix
+from tokgate.models.source import ModelSource
 from tokgate.replay import ReplayClock
-from tokgate.scenario import Matrix, Scenario, load_matrix
+from tokgate.scenario import Matrix, Scenario
 
 if TYPE_CHECKING:
     from tokgate.run import DeviceRun
-
-SCENARIOS_DIR = Path(__file__).resolve().parents[1] / "scenarios"
 
 
 class Perf:
@@ -48,17 +45,8 @@ class Perf:
 
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
-            matrix = load_matrix(SCENARIOS_DIR / file)
-            if self.option.perf_model not in ("auto", "dummy"):
-                # Who names one model wants that one measured, and not a 7B beside it.
-                own = tuple(row for row in matrix.scenarios if row.group.shape == matrix.model)
-                matrix = replace(matrix, scenarios=own)
-            for row in matrix.scenarios:
-                self._resolve(row.group.shape)
-            matrix = matrix.with_models(lambda shape: self._sources[shape].model_id)
-            for row in matrix.rows(self.option.perf_profile):
-                _check_context(row, self._sources[row.group.shape])
-            self._matrices[file] = matrix
+            option = self.option
+            self._matrices[file] = open_matrix(file, option.perf_model, option.perf_profile, self._sources)
         return self._matrices[file]
 
     def select(self, file: str, scenario: Scenario) -> None:
@@ -71,11 +59,13 @@ class Perf:
     def run(self, file: str) -> DeviceRun:
         """The device run of a matrix, opened when the first item asks. Raises InputError."""
         if file not in self._runs:
-            from tokgate.opening import open_run
+            from tokgate.opening import open_run, pytest_options
+            from tokgate.report.progress import open_progress
 
-            self._runs[file] = open_run(
-                self.matrix(file), self.option, self.root, self._sources, self.command, self._terminal
-            )
+            matrix = self.matrix(file)
+            options = pytest_options(self.option, self.root, self.command, matrix.device)
+            progress = open_progress(self._terminal, self.option.verbose)
+            self._runs[file] = open_run(matrix, options, self._sources, progress)
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
 
@@ -106,17 +96,3 @@ class Perf:
     def has_rows(self) -> bool:
         """Whether any row was measured."""
         return any(run.has_rows for run in self._runs.values())
-
-    def _resolve(self, shape: str) -> None:
-        if shape in self._sources:
-            return
-        self._sources[shape] = resolve(self.option.perf_model, shape, allow_network=True)
-
-
-def _check_context(row: Scenario, source: ModelSource) -> None:
-    tokens = row.prompt_len + row.output_len
-    if tokens > source.max_context:
-        raise InputError(
-            f"{row.id} cannot be measured: {row.prompt_len} prompt and {row.output_len} output tokens make "
-            f"{tokens}; the context of {source.model_id} ends at {source.max_context}"
-        )

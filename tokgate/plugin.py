@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tokgate.errors import TokgateError
+from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
 from tokgate.perf import Perf
 from tokgate.scenario import Scenario
 
@@ -51,6 +52,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=sys.executable,
         metavar="PYTHON",
         help="the interpreter that builds and measures (default: this one)",
+    )
+    group.addoption(
+        "--perf-reference",
+        metavar="PYTHON",
+        help="the accepted environment: what the accepted sessions leave open is measured in pairs with it",
+    )
+    group.addoption(
+        "--perf-pairs",
+        type=int,
+        default=DEFAULT_PAIRS,
+        metavar="N",
+        help=f"how many pairs, at least {LEAST_PAIRS} (default: {DEFAULT_PAIRS})",
     )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import secrets
 import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokgate import baselines as store
+from tokgate import provenance
 from tokgate import session as sessions
+from tokgate.environment import environment
 from tokgate.errors import TokgateError
-from tokgate.gate import accuracy as accuracy_gate
-from tokgate.gate.judge import judge_session, suspects
+from tokgate.gate.history import Baselines
+from tokgate.gate.judge import judge_session, suspects, to_pair
+from tokgate.gate.reference import Key
 from tokgate.gate.verdict import SessionVerdict
+from tokgate.launcher import Progress, Setting
 from tokgate.machine import fingerprint as machines
 from tokgate.machine.lock import cpu_device_name, device_lock
-from tokgate.models.artifacts import versions
 from tokgate.models.source import ModelSource
-from tokgate.runner import GroupResult, GroupRunner, Progress, Setting
+from tokgate.options import Options
+from tokgate.result import GroupResult
+from tokgate.runner import GroupRunner
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
 
@@ -34,29 +35,11 @@ from tokgate.session import Row, Session
 SOFTWARE = ("tokgate", "numpy", "scipy", "pytest", "pytest-benchmark")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asked for; `repeated` is what measuring a row again needs of it."""
-
-    profile: str
-    selection: str | None
-    baselines_dir: Path
-    sessions_dir: Path
-    lock_timeout_s: float
-    repeated: tuple[str, ...]
-
-
 class DeviceRun:
     """Measures the groups of one matrix when their rows are asked for, and keeps what they gave."""
 
     def __init__(
-        self,
-        matrix: Matrix,
-        options: Options,
-        setting: Setting,
-        machine: dict[str, Any],
-        progress: Progress,
-        command: str,
+        self, matrix: Matrix, options: Options, setting: Setting, machine: dict[str, Any], progress: Progress
     ) -> None:
         self.matrix = matrix
         self.options = options
@@ -69,14 +52,14 @@ class DeviceRun:
         self._opened_s = time.monotonic()
         self._waited_s: float | None = None
         self._no_device: TokgateError | None = None
-        self._command = command
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-        self._id = session_id(self._started, machine["id"], options.profile)
+        self._id = provenance.session_id(self._started, machine["id"], options.profile)
         # Each session measures in an order of its own: what an order does is then part of the difference of nights.
         self._setting = dataclasses.replace(setting, seed=self._id)
-        self._runner = GroupRunner(self._setting, self._screen, progress)
-        self.baselines = store.load(options.baselines_dir, machine["id"])
-        self.limits = store.load_limits(options.baselines_dir, machine["id"])
+        self._runner = GroupRunner(self._setting, self, progress)
+        folder = options.baselines_dir
+        self.baselines = store.load(folder, machine["id"]) if folder else Baselines(machine["id"])
+        self.limits = store.load_limits(folder, machine["id"]) if folder else []
 
     @property
     def measured(self) -> bool:
@@ -98,29 +81,49 @@ class DeviceRun:
         self._selected = list(scenarios)
 
     def result(self, scenario: Scenario) -> GroupResult:
-        """The result of the scenario's group, measured now if it is the first to ask."""
-        group = scenario.group
-        if group.id not in self._results:
-            self._hold_device()
-            mine = [row for row in self._selected if row.group == group] or [scenario]
-            result = GroupResult(group)
-            self._results[group.id] = result
-            try:
-                self._runner.run(group, mine, result)
-            except KeyboardInterrupt:
-                self._interrupted = True
-                raise
-            finally:
-                if result.launches:
-                    self.save()
-        return self._results[group.id]
+        """The result of the scenario's group, measured now if it is the first to ask.
+
+        With a reference all selected groups are measured then: the night's level is split over the rows that
+        were paired, so none can be judged before all are known.
+        """
+        groups = [row.group for row in self._selected] if self._setting.reference else []
+        for group in dict.fromkeys([scenario.group, *groups]):
+            if group.id not in self._results:
+                self._measure(group, [row for row in self._selected if row.group == group] or [scenario])
+        return self._results[scenario.group.id]
+
+    def _measure(self, group: Group, scenarios: list[Scenario]) -> None:
+        self._hold_device()
+        result = GroupResult(group)
+        self._results[group.id] = result
+        try:
+            self._runner.run(group, scenarios, result)
+        except KeyboardInterrupt:
+            self._interrupted = True
+            raise
+        finally:
+            if result.own_launches:
+                self.save()
 
     def scenario_verdict(self, scenario: Scenario) -> tuple[Session, SessionVerdict]:
-        """The scenario's rows as a session of their own, judged: other rows' faults do not touch it."""
+        """The scenario's rows as a session of their own, and their verdict: other rows' faults do not touch it.
+
+        They are judged beside the other rows that have no fault: paired rows share their level and their noise.
+        """
         result = self.result(scenario)
-        reasons = [*result.faults.get(scenario.id, []), *_group_faults(result)]
+        reasons = [*result.faults.get(scenario.id, []), *result.group_faults]
         session = self._session([result], result.rows.get(scenario.id, []), reasons)
-        return session, judge_session(session, self.baselines, self.limits)
+        if reasons or not session.valid:
+            return session, judge_session(session, self.baselines, self.limits)
+        sound = [result for result in self._results.values() if not result.group_faults]
+        rows = [row for result in sound for row in result.all_rows if not result.faults.get(row.scenario)]
+        whole = judge_session(self._session(sound, rows, []), self.baselines, self.limits)
+        own = (scenario.id, scenario.group.id)
+        return session, dataclasses.replace(
+            whole,
+            rows=tuple(row for row in whole.rows if row.scenario in own),
+            limits=tuple(limit for limit in whole.limits if limit.scenario in own),
+        )
 
     def session_verdict(self) -> SessionVerdict:
         """The verdicts of everything measured so far, the suite's own row among them."""
@@ -139,7 +142,7 @@ class DeviceRun:
         """Everything measured so far."""
         results = list(self._results.values())
         rows = [row for result in results for row in result.all_rows]
-        reasons = [fault for result in results for fault in [*result.all_faults, *_group_faults(result)]]
+        reasons = [fault for result in results for fault in [*result.all_faults, *result.group_faults]]
         if self._interrupted:
             reasons.append("interrupted: only the launches that had ended are here")
         return self._session(results, rows, reasons)
@@ -150,8 +153,7 @@ class DeviceRun:
 
     def command_for(self, scenario: Scenario) -> str:
         """The command that measures this row alone again."""
-        options = " ".join(shlex.quote(option) for option in self.options.repeated)
-        return f"pytest -m {self.matrix.device} {options} -k {shlex.quote(f'[{scenario.id}]')}"
+        return shlex.join([*self.options.again, "-k", f"[{scenario.id}]"])
 
     @property
     def session_path(self) -> Path:
@@ -173,12 +175,12 @@ class DeviceRun:
             family_size=self._family_size,
             accuracy=[result.accuracy for result in results if result.accuracy is not None],
             provenance=self._provenance,
-            telemetry={"run_s": self._run_s(results), **_telemetry(results)},
+            telemetry={"run_s": self._run_s(results), **provenance.telemetry(results)},
         )
 
     @property
     def _software(self) -> dict[str, str]:
-        measured = versions(self._setting.python)
+        measured = environment(self._setting.python).versions
         weights = {f"weights of {source.model_id}": source.identity for source in self._weights()}
         return {**machines.software(SOFTWARE), **measured, **weights}
 
@@ -188,7 +190,7 @@ class DeviceRun:
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:
-        return {"command": self._command, "selection": self.options.selection, **git_state(Path.cwd())}
+        return provenance.provenance(self.options, self._setting)
 
     @cached_property
     def _family_size(self) -> int:
@@ -231,61 +233,13 @@ class DeviceRun:
             raise
         self._waited_s = time.monotonic() - started
 
-    def _screen(self, rows: list[Row]) -> set[str]:
-        if not rows:
-            return set()
-        return {scenario for scenario, _ in suspects(self._session([], rows, []), self.baselines)}
+    def suspects(self, rows: list[Row]) -> set[Key]:
+        """The rows that look slower than the accepted sessions."""
+        return self._screened(suspects, rows)
 
+    def to_pair(self, rows: list[Row]) -> set[Key]:
+        """The rows that the accepted sessions do not settle."""
+        return self._screened(to_pair, rows)
 
-def _group_faults(result: GroupResult) -> list[str]:
-    """What makes all of a group's figures worthless: it failed, or its outputs are wrong."""
-    failed = [f"{result.group.id}: {result.failed}"] if result.failed else []
-    wrong = accuracy_gate.absolute_faults(result.accuracy, result.group.precision) if result.accuracy else []
-    return failed + wrong
-
-
-def session_id(started: datetime.datetime, machine_id: str, profile: str) -> str:
-    return f"{started:%Y%m%dT%H%M%SZ}-{machine_id}-{profile}-{secrets.token_hex(2)}"
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and whether the tree was clean, where `folder` is a git checkout; else nothing."""
-
-    def git(*args: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return {}
-    return {"commit": commit, "clean": git("status", "--porcelain") == ""}
-
-
-def _telemetry(results: list[GroupResult]) -> dict[str, Any]:
-    """What explains a figure later: launch times, engine, build, and each round's use of the machine."""
-    return {
-        "python": sys.version.split()[0],
-        "measured_s": sum(result.measured_s for result in results),
-        "groups": {
-            result.group.id: {
-                "engine": result.engine,
-                "build": result.artifact,
-                "launches": [
-                    {
-                        "load_s": record.load_s,
-                        "load_peak_bytes": record.load_peak_bytes,
-                        "discarded_s": record.discarded_s,
-                        "total_s": record.total_s,
-                        "measured_s": record.measured_s,
-                        "disturbed": record.disturbed,
-                        "rounds": record.events,
-                    }
-                    for record in [*result.launches, *result.confirmations]
-                ],
-            }
-            for result in results
-        },
-    }
+    def _screened(self, screen: Callable[[Session, Baselines], list[Key]], rows: list[Row]) -> set[Key]:
+        return set(screen(self._session([], rows, []), self.baselines)) if rows else set()

@@ -1,91 +1,41 @@
-"""Measures groups: build what is missing, hold the device, launch, screen, confirm. Knows nothing of pytest."""
+"""Measures groups: build what is missing, hold the device, launch, screen, and measure again in fresh launches
+or, with a reference, in pairs. Knows nothing of pytest.
+"""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
+from tokgate.environment import differences, environment
 from tokgate.errors import TokgateError
-from tokgate.launch import LaunchRecord, run_launch
+from tokgate.gate.reference import Key
+from tokgate.launch import LaunchRecord
+from tokgate.launcher import Launcher, Progress, Setting
 from tokgate.models.artifacts import Artifact, ensure, is_built
 from tokgate.models.fit import does_not_fit
 from tokgate.models.source import ModelSource
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.pairing import pair_up, same_engine
+from tokgate.result import GroupResult
 from tokgate.samples import faults_of, rows_of
-from tokgate.scenario import Group, Profile, Scenario
+from tokgate.scenario import Group, Scenario
 from tokgate.session import Accuracy, Row
 
-# One prompt seed for ever: sessions must do the same work to be comparable.
-_PROMPT_SEED = 20261121
-_LEAST_REPEATS = 4
 
+class Screen(Protocol):
+    """What the accepted sessions say of a scenario, and of rows that were just measured."""
 
-class Progress(Protocol):
-    """Shows a person what runs. `total` counts rounds."""
+    def is_accepted(self, scenario: Scenario) -> bool:
+        """Whether there is anything to compare it with."""
 
-    def say(self, text: str) -> None: ...
+    def suspects(self, rows: list[Row]) -> set[Key]:
+        """The rows that look slower."""
 
-    def start(self, title: str, total: int) -> None: ...
-
-    def advance(self, detail: str) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What stays the same for all groups of a run: where, with what, and how much."""
-
-    profile: Profile
-    sources: dict[str, ModelSource]
-    cache_root: Path
-    python: str
-    isa: str
-    threads: int
-    seed: str = ""
-
-
-@dataclass
-class GroupResult:
-    """What a group's launches gave: rows and faults by scenario id, or why nothing was measured.
-
-    `skipped` is a reason that is nobody's fault (not enough memory); `failed` an error of the group.
-    """
-
-    group: Group
-    rows: dict[str, list[Row]] = field(default_factory=dict)
-    faults: dict[str, list[str]] = field(default_factory=dict)
-    accuracy: Accuracy | None = None
-    skipped: str | None = None
-    failed: str | None = None
-    engine: dict[str, str] = field(default_factory=dict)
-    artifact: dict[str, Any] = field(default_factory=dict)
-    launches: list[LaunchRecord] = field(default_factory=list)
-    confirmations: list[LaunchRecord] = field(default_factory=list)
-    build_s: float = 0.0
-
-    @property
-    def measured_s(self) -> float:
-        """Seconds inside measured rounds."""
-        return sum(record.measured_s for record in [*self.launches, *self.confirmations])
-
-    @property
-    def all_rows(self) -> list[Row]:
-        return [row for rows in self.rows.values() for row in rows]
-
-    @property
-    def all_faults(self) -> list[str]:
-        return [f"{scenario}: {fault}" for scenario, faults in self.faults.items() for fault in faults]
-
-
-# From a group's rows to the scenario ids that look slower than the accepted sessions.
-Screen = Callable[[list[Row]], set[str]]
+    def to_pair(self, rows: list[Row]) -> set[Key]:
+        """The rows that only a reference can settle."""
 
 
 class GroupRunner:
@@ -95,6 +45,7 @@ class GroupRunner:
         self._setting = setting
         self._screen = screen
         self._progress = progress
+        self._launcher = Launcher(setting, progress)
 
     def run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         """Measures the group into `result`. Its own failures end there too; a KeyboardInterrupt passes through."""
@@ -109,38 +60,83 @@ class GroupRunner:
 
     def _run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         setting = self._setting
-        source = setting.sources[group.shape]
         result.skipped = self.too_large(group, scenarios)
         if result.skipped:
             return
         started = time.monotonic()
         artifact = ensure(
-            source,
+            setting.sources[group.shape],
             group.engine,
             group.precision,
             setting.cache_root,
-            setting.python,
+            setting.builder,
             setting.isa,
             self._progress.say,
         )
         result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
+        # A reference makes launches of their own needless where no accepted session is there to hold them against.
+        if setting.reference is None or any(map(self._screen.is_accepted, scenarios)):
+            try:
+                starts = self._launcher.fresh("launch", result.launches)
+                self._launcher.run("launch", group, scenarios, artifact, starts)
+            finally:
+                self._collect(scenarios, result)
+        if setting.reference is None:
+            self._confirm(scenarios, artifact, result)
+        else:
+            self._pair(setting.reference, scenarios, artifact, result)
+
+    def _confirm(self, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
+        """Measures the suspects in fresh launches."""
+        again = _credible(scenarios, result, self._screen.suspects(result.all_rows))
+        if not again:
+            return
         try:
-            self._launch(group, scenarios, artifact, result.launches, setting.profile.launches, "launch")
+            starts = self._launcher.fresh("confirm", result.confirmations)
+            self._launcher.run("confirm", result.group, again, artifact, starts)
         finally:
-            self._collect(group, scenarios, result)
-        suspects = self._screen(result.all_rows)
-        again = [scenario for scenario in scenarios if scenario.id in suspects and not result.faults[scenario.id]]
-        if again:
-            self._launch(group, again, artifact, result.confirmations, setting.profile.launches, "confirm")
-            _confirm(result, again, setting.profile)
+            for scenario in again:
+                fresh = {row.metric: row.launches for row in rows_of(scenario, result.confirmations)}
+                faults = faults_of(scenario, result.confirmations, self._setting.profile)
+                result.faults[scenario.id] += [f"fresh launches: {fault}" for fault in faults]
+                result.rows[scenario.id] = _with(result.rows[scenario.id], "confirm", fresh)
+            self._check_outputs(result)
+
+    def _pair(self, reference: str, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
+        """Measures what is open in pairs with the reference: all of it where there were no launches before."""
+        setting = self._setting
+        keys = self._screen.to_pair(result.all_rows) if result.launches else None
+        again = _credible(scenarios, result, keys)
+        if not again:
+            return
+        try:
+            starts = self._launcher.in_turns(reference, result.group, result.references, result.candidates)
+            self._launcher.run("pairs", result.group, again, artifact, starts)
+        finally:
+            pairings = pair_up(again, result.references, result.candidates, setting.pairs)
+            for scenario in again:
+                pairing = pairings[scenario.id]
+                rows = result.rows.get(scenario.id) or rows_of(scenario, result.candidates)
+                # A gated row that the accepted sessions let pass is not judged anew.
+                values = {
+                    row.metric: pairing.values[row.metric]
+                    for row in rows
+                    if row.metric in pairing.values and (keys is None or row.key in keys or not row.gated)
+                }
+                result.rows[scenario.id] = _with(rows, "pairs", values)
+                result.faults.setdefault(scenario.id, []).extend(f"pairs: {fault}" for fault in pairing.faults)
+                result.notes += [pairing.note] if pairing.note else []
+            self._check_outputs(result)
+            found = differences(environment(reference).versions, environment(setting.python).versions)
+            result.other_faults += same_engine(result.references, result.candidates, found)
 
     def too_large(self, group: Group, scenarios: Sequence[Scenario]) -> str | None:
         """Why the group does not fit into this machine's memory, with the sum; None if it does."""
         setting = self._setting
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
-        built = is_built(source, group.engine, group.precision, setting.cache_root, setting.isa, setting.python)
+        built = is_built(source, group.engine, group.precision, setting.cache_root, setting.isa, setting.builder)
         return does_not_fit(
             source.shape,
             group.engine,
@@ -150,71 +146,34 @@ class GroupRunner:
             needs_build=not built,
         )
 
-    def _launch(
-        self,
-        group: Group,
-        scenarios: Sequence[Scenario],
-        artifact: Artifact,
-        records: list[LaunchRecord],
-        launches: int,
-        what: str,
-    ) -> None:
-        rounds = self._setting.profile.rounds
-        self._progress.start(f"{group.id} {what}", launches * rounds * len(scenarios))
-        try:
-            for number in range(launches):
-                plan = self._plan(group, scenarios, artifact, f"{what} {number}")
-
-                def heard(scenario_id: str, number: int = number) -> None:
-                    row = scenario_id.removeprefix(f"{group.id}.")
-                    self._progress.advance(f"{what} {number + 1}/{launches} {row}")
-
-                records.append(run_launch(plan, self._setting.python, heard))
-        finally:
-            self._progress.finish()
-
-    def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, launch: str) -> LaunchPlan:
-        setting = self._setting
-        settings = dict(group.settings)
-        if group.engine == "transformers":
-            settings["dtype"] = group.precision
-        rounds = setting.profile.rounds
-        return LaunchPlan(
-            schema=PLAN_SCHEMA,
-            engine=group.engine,
-            model_dir=str(artifact.path),
-            vocab_size=setting.sources[group.shape].vocab_size,
-            settings=settings,
-            threads=setting.threads,
-            rounds=rounds,
-            # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
-            repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
-            order_seed=random.Random(f"{setting.seed} {group.id} {launch}").randrange(2**32),
-            prompt_seed=_PROMPT_SEED,
-            rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),
-        )
-
-    def _collect(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
+    def _collect(self, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         for scenario in scenarios:
             result.rows[scenario.id] = rows_of(scenario, result.launches)
             result.faults[scenario.id] = faults_of(scenario, result.launches, self._setting.profile)
-        if result.launches:
-            result.engine = result.launches[0].engine
-            result.accuracy = _worst_accuracy(group, result.launches, self._setting.sources[group.shape])
+        self._check_outputs(result)
+
+    def _check_outputs(self, result: GroupResult) -> None:
+        source = self._setting.sources[result.group.shape]
+        result.accuracy = _worst_accuracy(result.group, result.own_launches, source)
+        result.reference_accuracy = _worst_accuracy(result.group, result.references, source)
 
 
-def _confirm(result: GroupResult, scenarios: Sequence[Scenario], profile: Profile) -> None:
-    for scenario in scenarios:
-        fresh = {row.metric: row.launches for row in rows_of(scenario, result.confirmations)}
-        faults = faults_of(scenario, result.confirmations, profile)
-        result.faults[scenario.id] += [f"fresh launches: {fault}" for fault in faults]
-        result.rows[scenario.id] = [
-            msgspec.structs.replace(row, confirm=fresh[row.metric]) if row.metric in fresh else row
-            for row in result.rows[scenario.id]
-        ]
+def _credible(scenarios: Sequence[Scenario], result: GroupResult, keys: Iterable[Key] | None) -> list[Scenario]:
+    """Those of `scenarios` that `keys` name (None: all) and that have no fault; a faulty one is INVALID anyhow."""
+    names = {scenario.id for scenario in scenarios} if keys is None else {scenario for scenario, _ in keys}
+    return [scenario for scenario in scenarios if scenario.id in names and not result.faults.get(scenario.id)]
 
 
-def _worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy:
+def _with(rows: Sequence[Row], name: str, values: Mapping[str, list[list[float]]]) -> list[Row]:
+    """The rows with field `name` of those whose metric has values."""
+    return [
+        msgspec.structs.replace(row, **{name: values[row.metric]}) if values.get(row.metric) else row for row in rows
+    ]
+
+
+def _worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy | None:
     """Of all launches the one farthest from the reference: one wrong launch is enough to be wrong."""
+    if not records:
+        return None
     worst = max((record.accuracy for record in records), key=lambda figures: float(figures["logit_distance"]))
     return Accuracy(group=group.id, reference="transformers fp32", real_weights=source.real_weights, **worst)

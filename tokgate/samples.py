@@ -35,11 +35,20 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
 
 def faults_of(scenario: Scenario, records: Sequence[LaunchRecord], profile: Profile) -> list[str]:
     """Why the scenario's samples cannot be believed, each with what to do; none if they can."""
-    faults = [record.unequal[scenario.id] for record in records if scenario.id in record.unequal][:1]
+    faults = unequal_work(scenario, records)
     planned = profile.launches * profile.rounds
     measured = sum(len(record.rounds.get(scenario.id, [])) for record in records)
     if measured < planned:
-        causes = Counter(cause for record in records for cause in record.causes.get(scenario.id, []))
-        because = "".join(f"; {cause}" for cause, _ in causes.most_common(2))
-        faults.append(f"{measured} of {planned} planned rounds are usable{because}")
+        faults.append(f"{measured} of {planned} planned rounds are usable{because_of(scenario, records)}")
     return faults
+
+
+def unequal_work(scenario: Scenario, records: Sequence[LaunchRecord], whose: str = "") -> list[str]:
+    """At most one fault: the first launch that did other work than planned."""
+    return [f"{whose}{record.unequal[scenario.id]}" for record in records if scenario.id in record.unequal][:1]
+
+
+def because_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> str:
+    """What disturbed the scenario's rounds most often, as the end of a sentence; empty where nothing did."""
+    causes = Counter(cause for record in records for cause in record.causes.get(scenario.id, []))
+    return "".join(f"; {cause}" for cause, _ in causes.most_common(2))

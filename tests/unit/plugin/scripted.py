@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import tokgate.launcher as launcher
 import tokgate.run as run
 import tokgate.runner as runner
 from tokgate.errors import MeasurementError
@@ -61,6 +62,6 @@ def does_not_fit(*args: Any, **kwargs: Any) -> str | None:
 
 
 run.cpu_device_name = lambda: str(SCRIPT["device"])
-runner.run_launch = run_launch
+launcher.run_launch = run_launch
 runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact
 runner.does_not_fit = does_not_fit

@@ -1,0 +1,138 @@
+"""The launches of a group: a number of fresh ones, or those of pairs in turns, each on its plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tokgate.errors import MeasurementError
+from tokgate.launch import LaunchRecord, run_launch
+from tokgate.models.artifacts import Artifact
+from tokgate.models.source import ModelSource
+from tokgate.options import DEFAULT_PAIRS
+from tokgate.pairing import CANDIDATE, REFERENCE, order
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.scenario import Group, Profile, Scenario
+
+# One prompt seed for ever: sessions must do the same work to be comparable.
+_PROMPT_SEED = 20261121
+_LEAST_REPEATS = 4
+
+
+class Progress(Protocol):
+    """Shows a person what runs. `total` counts rounds."""
+
+    def say(self, text: str) -> None: ...
+
+    def start(self, title: str, total: int) -> None: ...
+
+    def advance(self, detail: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same for all groups of a run: where, with what, and how much.
+
+    `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
+    one that is measured beside it, on the same models.
+    """
+
+    profile: Profile
+    sources: dict[str, ModelSource]
+    cache_root: Path
+    builder: str
+    python: str
+    isa: str
+    threads: int
+    reference: str | None = None
+    pairs: int = DEFAULT_PAIRS
+    seed: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A launch to make: with which interpreter, into which list. Launches of one `seed` have one order of rows."""
+
+    python: str
+    records: list[LaunchRecord]
+    seed: str
+    shown: str
+    blamed: str = ""
+
+
+class Launcher:
+    """Makes launches of one setting, and shows them."""
+
+    def __init__(self, setting: Setting, progress: Progress) -> None:
+        self._setting = setting
+        self._progress = progress
+
+    def fresh(self, what: str, records: list[LaunchRecord]) -> list[Start]:
+        """The profile's number of launches of the interpreter that is judged."""
+        count = self._setting.profile.launches
+        python = self._setting.python
+        return [Start(python, records, f"{what} {number}", f"{what} {number + 1}/{count}") for number in range(count)]
+
+    def in_turns(
+        self, reference: str, group: Group, references: list[LaunchRecord], candidates: list[LaunchRecord]
+    ) -> list[Start]:
+        """Launches of both interpreters in turns; the two of a pair differ in the interpreter alone."""
+        setting = self._setting
+        python = {REFERENCE: reference, CANDIDATE: setting.python}
+        records = {REFERENCE: references, CANDIDATE: candidates}
+        return [
+            Start(
+                python[turn.side],
+                records[turn.side],
+                f"pair {turn.pair}",
+                f"pair {turn.pair + 1}/{setting.pairs} {turn.side}",
+                blamed=f"{turn.side} ({python[turn.side]}): ",
+            )
+            for turn in order(setting.pairs, f"{setting.seed} {group.id} pairs")
+        ]
+
+    def run(
+        self, what: str, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, starts: Sequence[Start]
+    ) -> None:
+        """Makes the launches one after another. Raises MeasurementError, naming whose launch failed."""
+        rounds = self._setting.profile.rounds
+        self._progress.start(f"{group.id} {what}", len(starts) * rounds * len(scenarios))
+        try:
+            for start in starts:
+                plan = self._plan(group, scenarios, artifact, start.seed)
+
+                def heard(scenario_id: str, shown: str = start.shown) -> None:
+                    self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
+
+                try:
+                    start.records.append(run_launch(plan, start.python, heard))
+                except MeasurementError as error:
+                    raise MeasurementError(f"{start.blamed}{error}") from None
+        finally:
+            self._progress.finish()
+
+    def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str) -> LaunchPlan:
+        setting = self._setting
+        settings = dict(group.settings)
+        if group.engine == "transformers":
+            settings["dtype"] = group.precision
+        rounds = setting.profile.rounds
+        return LaunchPlan(
+            schema=PLAN_SCHEMA,
+            engine=group.engine,
+            model_dir=str(artifact.path),
+            vocab_size=setting.sources[group.shape].vocab_size,
+            settings=settings,
+            threads=setting.threads,
+            rounds=rounds,
+            # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
+            repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
+            order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
+            prompt_seed=_PROMPT_SEED,
+            rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),
+        )

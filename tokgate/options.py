@@ -1,0 +1,34 @@
+"""What a command line that measures asks for, pytest's or `tokgate ab`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PAIRS = 12
+# A fifth is trimmed at each end: of fewer too little is left to know their variance by.
+LEAST_PAIRS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """`again`: the command, as words, that measures the same once more; with `-k` one row of it.
+
+    `builder` builds the models, `python` measures them; with `reference`, another interpreter, what is open is
+    measured in `pairs` pairs of the two. Without a `baselines_dir` nothing is accepted. `machine`: the id to
+    judge as, if not the one found.
+    """
+
+    command: str
+    again: tuple[str, ...]
+    profile: str
+    selection: str | None
+    baselines_dir: Path | None
+    sessions_dir: Path
+    cache_dir: Path | None
+    lock_timeout_s: float
+    builder: str
+    python: str
+    reference: str | None = None
+    pairs: int = DEFAULT_PAIRS
+    machine: str | None = None

@@ -81,8 +81,10 @@ def _vllm_file(path: Path) -> VllmFile | None:
     try:
         # The standard library's decoder: Python writes NaN where it has one, and the refusal should name the key.
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
+    except RecursionError:
+        raise InputError(f"{path}: neither a session nor a result: its JSON is nested too deeply") from None
     return vllm_file.parse(data, str(path)) if vllm_file.is_vllm_file(data) else None
 
 

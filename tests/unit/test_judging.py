@@ -168,6 +168,14 @@ def test_of_several_files_the_worst_decides(judge: Judge, capsys: pytest.Capture
     assert capsys.readouterr().out.count("score card of") == 7
 
 
+def test_json_that_is_neither_is_2(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("", "[]", '{"a": 1}', "[" * 100_000, json.dumps(result()) * 2):
+        path = judge.folder / "odd.json"
+        path.write_text(text)
+        assert judge.run(str(path), "--machine", "nvidia-t4") == 2
+        assert "odd.json" in capsys.readouterr().err
+
+
 def test_no_accepted_session_is_3_where_one_is_required(judge: Judge) -> None:
     assert judge(result(), "--require-baseline") == 3
     assert judge(result(output_throughput=3000.0), "--require-baseline") == 1

@@ -174,5 +174,5 @@ def _closing_lines(verdict: SessionVerdict) -> list[Text]:
     shown = verdict.reasons[:_REASONS_SHOWN]
     lines += [Text(f"  {reason}") for reason in shown]
     if len(verdict.reasons) > len(shown):
-        lines.append(Text(f"  and {len(verdict.reasons) - len(shown)} more, in the session file"))
+        lines.append(Text(f"  and {len(verdict.reasons) - len(shown)} more: tokgate judge --json tells all"))
     return lines

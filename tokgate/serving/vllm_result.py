@@ -138,7 +138,8 @@ def _detail_faults(result: VllmFile) -> list[str]:
     details = result.details
     errors = [error for error in details.errors if error.strip()]
     if errors:
-        found.append(f"{len(errors)} requests have an error; the first: {errors[0].strip().splitlines()[-1][:200]!r}")
+        first = errors[0].strip().splitlines()[-1][:200]
+        found.append(f"{len(errors)} of {result.num_prompts} requests ended with an error; the first: {first!r}")
     for key, values in (
         ("errors", details.errors),
         ("output_lens", details.output_lens),
@@ -148,5 +149,5 @@ def _detail_faults(result: VllmFile) -> list[str]:
             found.append(f"{key} lists {len(values)} of {result.num_prompts} requests: the file is not whole")
     unserved = sum(ttft == 0 for ttft in details.ttfts_s)
     if unserved:
-        found.append(f"{unserved} requests have a ttft of 0: they got no token")
+        found.append(f"{unserved} of {result.num_prompts} requests have a ttft of 0: they got no token")
     return found

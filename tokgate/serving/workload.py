@@ -64,7 +64,7 @@ def named(scenario: str, workloads: Sequence[Workload], source: str) -> Workload
     for workload in workloads:
         if workload.scenario == scenario:
             return workload
-    raise InputError(f"{source}: no workload {scenario!r} to hold it against; there are:{_listed(workloads)}")
+    raise InputError(f"{source}: no row {scenario!r} to hold it against; {_listed(workloads)}")
 
 
 def fitting(file: VllmFile, workloads: Sequence[Workload], source: str) -> Workload:
@@ -72,8 +72,8 @@ def fitting(file: VllmFile, workloads: Sequence[Workload], source: str) -> Workl
     shaped = [workload for workload in workloads if not workload.variants and not _shape_faults(file, workload)]
     if not shaped:
         raise InputError(
-            f"{source}: {_shape(file)} is the shape of no row at default settings; measure one of these, or name it "
-            f"with --scenario ID:{_listed(workloads)}"
+            f"{source}: {_shape(file)} is the shape of no row at default settings; "
+            f"--scenario ID names one by hand; {_listed(workloads)}"
         )
     alike = [workload for workload in shaped if workload.model == _model_part(file.model)]
     if not alike and _HUB_NAME.fullmatch(file.model):
@@ -84,7 +84,7 @@ def fitting(file: VllmFile, workloads: Sequence[Workload], source: str) -> Workl
     left = alike or shaped
     exact = [workload for workload in left if not _output_faults(file, workload)]
     if len(left) > 1 and len(exact) != 1:
-        raise InputError(f"{source}: its shape is that of several rows; name one with --scenario ID:{_listed(left)}")
+        raise InputError(f"{source}: its shape is that of several rows; name one with --scenario ID; {_listed(left)}")
     return exact[0] if exact else left[0]
 
 
@@ -168,7 +168,6 @@ def _shape(file: VllmFile) -> str:
 
 
 def _listed(workloads: Sequence[Workload]) -> str:
-    """One a line, after a colon."""
-    return (
-        "".join(f"\n  {workload}" for workload in workloads) or " none; this machine's limits.toml has no [[workload]]"
-    )
+    if not workloads:
+        return "this machine's limits.toml has no [[workload]]"
+    return "there are:" + "".join(f"\n  {workload}" for workload in workloads)

@@ -42,7 +42,7 @@ def test_a_good_result_has_no_fault():
         (detailed(errors=["", "Traceback\nConnectionRefusedError: no"] + [""] * 198), "ConnectionRefusedError"),
         (detailed(errors=[""] * 199), "errors lists 199 of 200"),
         (detailed(output_lens=[512] * 3), "output_lens lists 3 of 200"),
-        (detailed(ttfts=[0.0] + [0.4] * 199), "1 requests have a ttft of 0"),
+        (detailed(ttfts=[0.0] + [0.4] * 199), "1 of 200 requests have a ttft of 0"),
         (all_failed(), "10 of 10 requests failed"),
         (all_failed(), "p99_ttft_ms are 0"),
     ],

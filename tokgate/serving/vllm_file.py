@@ -16,12 +16,14 @@ _MARKS = ("num_prompts", "max_concurrency", "completed", "total_output_tokens", 
 STATISTICS = ("mean", "median", "p99")
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
 DATE_FORMAT = "%Y%m%d-%H%M%S"
+# Files are shown with their long lists cut, and the cut marked as the last entry.
+CUT_MARK = "..."
 _LARGEST = 1e15
 
 
 @dataclass(frozen=True)
 class Details:
-    """What --save-detailed adds, one a request; empty where the file has none."""
+    """What --save-detailed adds, one a request; empty where the file has none, shorter where somebody cut them."""
 
     errors: tuple[str, ...] = ()
     output_lens: tuple[int, ...] = ()
@@ -65,8 +67,11 @@ def is_vllm_file(data: object) -> bool:
 def parse(data: Mapping[str, Any], source: str) -> VllmFile:
     """Reads decoded JSON; `source` is its path. Raises InputError for a value that no such file can have."""
     file = _Keys(data, source)
+    errors = file.list_of("errors", str)
+    if errors and errors[-1].startswith(CUT_MARK):
+        del errors[-1]
     details = Details(
-        tuple(file.list_of("errors", str)),
+        tuple(errors),
         tuple(file.list_of("output_lens", int)),
         tuple(file.list_of("ttfts", float)),
     )

@@ -38,13 +38,17 @@ def faults(result: VllmFile) -> list[str]:
 
 def notes(result: VllmFile) -> list[str]:
     """What is odd in the file and yet no fault."""
+    found = []
     follows = result.total_output_tokens / result.duration_s
-    if math.isclose(result.output_throughput, follows, rel_tol=_THROUGHPUT_SLACK):
-        return []
-    return [
-        f"the file says {result.output_throughput:.7g} tok/s, and its {result.total_output_tokens} tokens in "
-        f"{result.duration_s:.7g} s make {follows:.7g}: the file was edited, or its parts are of different runs"
-    ]
+    if not math.isclose(result.output_throughput, follows, rel_tol=_THROUGHPUT_SLACK):
+        found.append(
+            f"the file says {result.output_throughput:.7g} tok/s, and its {result.total_output_tokens} tokens in "
+            f"{result.duration_s:.7g} s make {follows:.7g}: the file was edited, or its parts are of different runs"
+        )
+    cut = [f"{key} lists {len(values)}" for key, values in _lists(result) if 0 < len(values) < result.num_prompts]
+    if cut:
+        found.append(f"{', '.join(cut)} of {result.num_prompts} requests: the rest was cut and is not checked")
+    return found
 
 
 def to_session(
@@ -140,14 +144,15 @@ def _detail_faults(result: VllmFile) -> list[str]:
     if errors:
         first = errors[0].strip().splitlines()[-1][:200]
         found.append(f"{len(errors)} of {result.num_prompts} requests ended with an error; the first: {first!r}")
-    for key, values in (
-        ("errors", details.errors),
-        ("output_lens", details.output_lens),
-        ("ttfts", details.ttfts_s),
-    ):
-        if values and len(values) != result.num_prompts:
-            found.append(f"{key} lists {len(values)} of {result.num_prompts} requests: the file is not whole")
+    for key, values in _lists(result):
+        if len(values) > result.num_prompts:
+            found.append(f"{key} lists {len(values)} of {result.num_prompts} requests: the file contradicts itself")
     unserved = sum(ttft == 0 for ttft in details.ttfts_s)
     if unserved:
         found.append(f"{unserved} of {result.num_prompts} requests have a ttft of 0: they got no token")
     return found
+
+
+def _lists(result: VllmFile) -> list[tuple[str, Sequence[object]]]:
+    details = result.details
+    return [("errors", details.errors), ("output_lens", details.output_lens), ("ttfts", details.ttfts_s)]

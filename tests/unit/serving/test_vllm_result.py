@@ -40,8 +40,8 @@ def test_a_good_result_has_no_fault():
         (without("p99_ttft_ms"), "--metric-percentiles 99"),
         (result(p99_ttft_ms=399.0), "p99_ttft_ms 399 is below median_ttft_ms 400"),
         (detailed(errors=["", "Traceback\nConnectionRefusedError: no"] + [""] * 198), "ConnectionRefusedError"),
-        (detailed(errors=[""] * 199), "errors lists 199 of 200"),
-        (detailed(output_lens=[512] * 3), "output_lens lists 3 of 200"),
+        (detailed(errors=[""] * 201), "errors lists 201 of 200"),
+        (detailed(errors=["", "ServerDisconnectedError", "...truncated"]), "ServerDisconnectedError"),
         (detailed(ttfts=[0.0] + [0.4] * 199), "1 of 200 requests have a ttft of 0"),
         (all_failed(), "10 of 10 requests failed"),
         (all_failed(), "p99_ttft_ms are 0"),
@@ -88,3 +88,9 @@ def test_what_was_not_measured_has_no_row():
     assert not session.valid
     assert session.rows == []
     assert "e2el" not in {row.metric for row in session_of(without("median_e2el_ms")).rows}
+
+
+def test_lists_that_somebody_cut_are_told_and_the_totals_judged():
+    data = detailed(errors=["", "", "...truncated"], output_lens=[512] * 3, ttfts=[0.4] * 3)
+    assert faults_of(data) == []
+    assert "errors lists 2, output_lens lists 3, ttfts lists 3 of 200" in notes(parse(data, "run.json"))[0]

@@ -37,6 +37,7 @@ class LaunchPlan:
 
     `repeats` bounds how many disturbed rounds the launch may measure again, over all its rows. `order_seed`
     shuffles the rows; the prompts have a seed of their own, so that every session does the same work.
+    `inflate` plays a slower engine for the proof kit: each call makes this share more tokens than it is credited.
     """
 
     schema: int
@@ -50,6 +51,17 @@ class LaunchPlan:
     order_seed: int
     prompt_seed: int
     rows: tuple[PlanRow, ...]
+    inflate: float = 0.0
+
+    def extra_len(self, row: PlanRow) -> int:
+        """Tokens a sequence that are made and not credited. Raises ValueError where that is no whole number."""
+        extra = row.output_len * self.inflate
+        if self.inflate < 0 or abs(extra - round(extra)) > 1e-9:
+            raise ValueError(
+                f"{row.scenario}: {100 * self.inflate:g}% of {row.output_len} output tokens is {extra:g}; expected a "
+                "whole number from 0 up, since part of a token cannot be made"
+            )
+        return round(extra)
 
     def order(self) -> Iterator[tuple[int, PlanRow]]:
         """(round, row) in the order of measuring."""

@@ -102,11 +102,12 @@ class Launch:
 
     def _measure(self, number: int, row: PlanRow) -> Event:
         prompts = random_prompts(row.batch, row.prompt_len, self._plan.vocab_size, self._plan.prompt_seed)
+        extra_len = self._plan.extra_len(row)
         before_s = matmul_probe(self._plan.threads)
         reset_peak_rss()
         watch = RoundWatch()
         watch.start()
-        generation = self._engine.generate(prompts, row.output_len)
+        generation = self._engine.generate(prompts, row.output_len + extra_len)
         use = watch.stop()
         after_s = matmul_probe(self._plan.threads)
         tokens = generation.tokens
@@ -118,7 +119,8 @@ class Launch:
             "prefill_s": generation.prefill_s,
             "prompt_tokens": int(prompts.size),
             # Engines leave -1 where they made no token, so a sequence that ended early is not counted as whole.
-            "output_tokens": int(((tokens >= 0) & (tokens < self._plan.vocab_size)).sum()),
+            # Tokens of an inflated plan are not credited: what is left is the planned count only if all were made.
+            "output_tokens": int(((tokens >= 0) & (tokens < self._plan.vocab_size)).sum()) - row.batch * extra_len,
             "tokens_crc32": zlib.crc32(np.ascontiguousarray(tokens).tobytes()),
             "peak_rss_bytes": peak_rss_bytes(),
             "probe_s": [before_s, after_s],

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from tokgate.engines import Generation
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.worker import Launch
 
 pytestmark = pytest.mark.unit
 
@@ -46,3 +51,36 @@ def test_rounds_differ_in_their_order() -> None:
     """A fixed order would give each row the same neighbour, and its heat and caches, every time."""
     names = [row.scenario for _, row in plan(rows=6, rounds=2).order()]
     assert names[:6] != names[6:]
+
+
+def test_inflated_work_is_a_whole_number_of_tokens() -> None:
+    row = PlanRow("s", 2, 5, 50)
+    assert [replace(plan(), inflate=share).extra_len(row) for share in (0.0, 0.02, 0.1, 0.3)] == [0, 1, 5, 15]
+    for share in (0.03, 0.05, -0.02):
+        with pytest.raises(ValueError, match="whole number"):
+            replace(plan(), inflate=share).extra_len(row)
+
+
+class Engine:
+    """Makes the tokens it is asked for, but `short` of them."""
+
+    def __init__(self, short: int = 0) -> None:
+        self.asked: list[int] = []
+        self._short = short
+
+    def generate(self, prompts: NDArray[np.int64], output_len: int) -> Generation:
+        self.asked.append(output_len)
+        tokens = np.ones((len(prompts), output_len), np.int64)
+        tokens[0, output_len - self._short :] = -1
+        return Generation(tokens, 0.1, 1.0)
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_an_inflated_launch_is_credited_with_the_planned_tokens_if_it_made_all_of_its_own(short: int) -> None:
+    """A slower engine would have made the planned ones: the whole call is timed, the rest is not counted."""
+    inflated = replace(plan(rows=1), inflate=0.1)
+    launch = Launch(inflated, lambda event: None)
+    engine = launch._engine = Engine(short)
+    event = launch._measure(0, inflated.rows[0])
+    assert engine.asked == [55]
+    assert event["output_tokens"] == inflated.rows[0].output_tokens - short

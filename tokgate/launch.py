@@ -20,7 +20,8 @@ class LaunchRecord:
     """What one worker measured. `rounds` holds the undisturbed ones by scenario id.
 
     `disturbed` counts the disturbed rounds by scenario id, repeated ones included; `causes` says by what, once
-    for every disturbed round that could not be repeated. `accuracy` is the worker's accuracy event.
+    for every disturbed round that could not be repeated. `accuracy` is the worker's accuracy event; `peaks` what
+    the machine itself reached after the rounds (read_bytes_s, flop_s), empty where that could not be measured.
     """
 
     rounds: dict[str, list[Round]] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class LaunchRecord:
     unequal: dict[str, str] = field(default_factory=dict)
     engine: dict[str, str] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
+    peaks: dict[str, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     load_s: float = 0.0
     load_peak_bytes: int = 0
@@ -57,6 +59,8 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
             record.load_peak_bytes = event.get("peak_rss_bytes", 0)
         elif kind == "accuracy":
             record.accuracy = {key: value for key, value in event.items() if key != "event"}
+        elif kind == "peaks":
+            record.peaks = {key: value for key, value in event.items() if key != "event"}
         elif kind == "done":
             record.total_s, record.measured_s = event["total_s"], event["measured_s"]
             record.discarded_s = event.get("discarded_s", 0.0)

@@ -8,6 +8,7 @@ operations for each weight that is multiplied and each token, and the products o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,15 @@ class Work:
     prefill: Step
     decode: Step | None
 
+    def figures(self) -> dict[str, float]:
+        """As a session keeps them: prefill_bytes, prefill_flop, decode_bytes, decode_flop."""
+        steps = {"prefill": self.prefill, "decode": self.decode}
+        found: dict[str, float] = {}
+        for name, step in steps.items():
+            if step is not None:
+                found |= {f"{name}_bytes": step.read_bytes, f"{name}_flop": step.flop}
+        return found
+
 
 @dataclass(frozen=True)
 class Peaks:
@@ -71,6 +81,12 @@ def work_of(shape: ModelShape, engine: str, precision: str, batch: int, prompt_l
     cache_bytes = shape.kv_bytes(batch, 1, _cache_bytes(engine, precision)) * length
     decode = Step(weight_bytes + cache_bytes, 2 * (body + head) * batch + attention * batch * length)
     return Work(prefill, decode)
+
+
+def best_peaks(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Of each peak the best of several launches, since what disturbs a probe only slows it; {} where none has any."""
+    measured = [peaks for peaks in found if peaks]
+    return {name: max(peaks[name] for peaks in measured) for name in (measured[0] if measured else ())}
 
 
 def floor_s(step: Step, peaks: Peaks) -> float:

@@ -27,6 +27,7 @@ from tokgate.machine.lock import cpu_device_name, device_lock
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
+from tokgate.roofline import best_peaks, work_of
 from tokgate.runner import GroupRunner
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
@@ -167,7 +168,7 @@ class DeviceRun:
             id=self._id,
             started=self._started.isoformat(),
             profile=self.options.profile,
-            machine=self.machine,
+            machine=self._machine_with_peaks,
             software=self._software,
             valid=not reasons,
             reasons=reasons,
@@ -175,8 +176,31 @@ class DeviceRun:
             family_size=self._family_size,
             accuracy=[result.accuracy for result in results if result.accuracy is not None],
             provenance=self._provenance,
-            telemetry={"run_s": self._run_s(results), **provenance.telemetry(results)},
+            telemetry={"run_s": self._run_s(results), "work": self._work, **provenance.telemetry(results)},
         )
+
+    @property
+    def _machine_with_peaks(self) -> dict[str, Any]:
+        """With what the machine itself reached beside the rows, where that is known."""
+        records = (record for result in self._results.values() for record in result.own_launches)
+        peaks = best_peaks(record.peaks for record in records)
+        return {**self.machine, "measured": peaks} if peaks else self.machine
+
+    @property
+    def _work(self) -> dict[str, dict[str, float]]:
+        """What each measured scenario has to read and compute at least."""
+        return {
+            row.id: work_of(
+                self._setting.sources[row.group.shape].shape,
+                row.group.engine,
+                row.group.precision,
+                row.batch,
+                row.prompt_len,
+                row.output_len,
+            ).figures()
+            for row in self._selected
+            if row.group.id in self._results
+        }
 
     @property
     def _software(self) -> dict[str, str]:

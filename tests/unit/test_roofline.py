@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tokgate.models.catalog import load_model
 from tokgate.models.shapes import ModelShape
-from tokgate.roofline import Peaks, Step, bound, floor_s, roof, work_of
+from tokgate.roofline import Peaks, Step, best_peaks, bound, floor_s, roof, work_of
 
 pytestmark = pytest.mark.unit
 
@@ -114,3 +114,16 @@ def test_batch_1_decodes_by_memory_and_a_long_prompt_prefills_by_arithmetic():
     assert work.decode is not None
     assert roof(work.decode, PEAKS) == "memory"
     assert roof(work.prefill, PEAKS) == "compute"
+
+
+def test_figures_name_each_step_and_leave_out_a_decode_that_is_none():
+    assert set(work_of(QWEN, "onnx", "fp32", 1, 5, 50).figures()) == {
+        "prefill_bytes", "prefill_flop", "decode_bytes", "decode_flop",
+    }  # fmt: skip
+    assert set(work_of(QWEN, "onnx", "fp32", 1, 5, 1).figures()) == {"prefill_bytes", "prefill_flop"}
+
+
+def test_of_each_peak_the_best_launch_counts():
+    one, other = {"read_bytes_s": 30e9, "flop_s": 90e9}, {"read_bytes_s": 28e9, "flop_s": 99e9}
+    assert best_peaks([one, {}, other]) == {"read_bytes_s": 30e9, "flop_s": 99e9}
+    assert best_peaks([{}, {}]) == best_peaks([]) == {}

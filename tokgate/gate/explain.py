@@ -1,13 +1,16 @@
-"""What moved behind a slower row: the parts of a request, each against the accepted sessions."""
+"""What moved behind a slower row: the parts of a request, each against the accepted sessions, launch by launch."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import median
 
+from tokgate.gate.achieved import achieved, machine_fell
 from tokgate.gate.history import Baselines
-from tokgate.gate.reference import reference
-from tokgate.gate.rows import case_of, slow_launches
-from tokgate.gate.scale import change_pct, delta_of, value_of
+from tokgate.gate.reference import Reference, reference
+from tokgate.gate.rows import Case, case_of, slow_launches, ys_of
+from tokgate.gate.scale import change_pct, delta_of, fastest_half, value_of
 from tokgate.session import Session
 
 # The parts of a request in the order they happen, and what each one's metric is a measure of.
@@ -16,7 +19,11 @@ PARTS = {"queue_time": "queue", "ttft": "prefill", "tpot": "decode"}
 
 @dataclass(frozen=True)
 class Movement:
-    """`before`, `now` in `unit`; `slow_launches` of `launches`, and `moved`: beyond the tolerance."""
+    """`before`, `now` in `unit`; `slow_launches` of `launches`; `moved`: the session is beyond the tolerance.
+
+    `spread_pct`: the slowest launch over the fastest, and `usual_spread_pct` that of the accepted sessions (their
+    median); None where there is one launch only.
+    """
 
     part: str
     metric: str
@@ -27,38 +34,94 @@ class Movement:
     slow_launches: int
     launches: int
     moved: bool
+    spread_pct: float | None = None
+    usual_spread_pct: float | None = None
 
     def __str__(self) -> str:
         word = "slower" if self.change_pct > 0 else "faster"
-        return (
+        change = (
             f"{self.part} ({self.metric}) {abs(self.change_pct):.1f}% {word}, {self.before:.4g} -> "
-            f"{self.now:.4g} {self.unit}, in {self.slow_launches} of {self.launches} launches"
+            f"{self.now:.4g} {self.unit}"
         )
+        if not self.slow_launches:
+            return change
+        return f"{change}, {'' if self.moved else 'but slower '}{self.where}"
+
+    @property
+    def where(self) -> str:
+        """Whether every launch is slower, or some of them: two different findings."""
+        if self.slow_launches == self.launches:
+            return f"in all {self.launches} launches" if self.launches > 1 else "in the only launch"
+        return f"in {self.slow_launches} of {self.launches} launches, the others as before"
+
+    @property
+    def spread(self) -> str | None:
+        if self.spread_pct is None or self.usual_spread_pct is None:
+            return None
+        return (
+            f"launch to launch {self.part} differs by {self.spread_pct:.1f}%; in the accepted sessions by "
+            f"{self.usual_spread_pct:.1f}%"
+        )
+
+
+def explain(session: Session, baselines: Baselines, scenario: str) -> list[str]:
+    """What a reader of a slower `scenario` wants to know, a line each: what moved most comes first."""
+    held = reference(session, baselines)
+    moves = _movements(session, held, scenario)
+    spread = moves[0].spread if moves else None
+    works = session.telemetry.get("work")
+    work = works.get(scenario) if isinstance(works, dict) else None
+    fingerprints = [entry.fingerprint for entry in held.entries.get(scenario, ())]
+    lines = [achieved(move.part, move.before, move.now, work, fingerprints, session.machine) for move in moves]
+    return [
+        *map(str, moves),
+        *([spread] if spread else []),
+        *(line for line in lines if line),
+        *machine_fell(fingerprints, session.machine),
+    ]
 
 
 def movements(session: Session, baselines: Baselines, scenario: str) -> list[Movement]:
     """The parts of `scenario` that session and baseline both measured, the one that moved most first."""
-    held = reference(session, baselines)
-    found = []
-    for row in session.rows:
-        if row.scenario != scenario or row.metric not in PARTS:
-            continue
-        case = case_of(row, held, session.machine_kind)
-        if case is None:
-            continue
-        comparison, tolerance_pct = case.comparison, case.thresholds.tolerance_pct
-        slow = slow_launches(case, tolerance_pct)
-        found.append(
-            Movement(
-                PARTS[row.metric],
-                row.metric,
-                change_pct(comparison.delta, row.better),
-                value_of(comparison.baseline, row.better),
-                value_of(comparison.current, row.better),
-                row.unit,
-                slow,
-                len(row.launches),
-                comparison.delta > delta_of(tolerance_pct, row.better),
-            )
-        )
-    return sorted(found, key=lambda movement: -movement.change_pct)
+    return _movements(session, reference(session, baselines), scenario)
+
+
+def _movements(session: Session, held: Reference, scenario: str) -> list[Movement]:
+    rows = [row for row in session.rows if row.scenario == scenario and row.metric in PARTS]
+    cases = [case for row in rows if (case := case_of(row, held, session.machine_kind)) is not None]
+    return sorted(map(_movement, cases), key=lambda movement: -movement.change_pct)
+
+
+def _movement(case: Case) -> Movement:
+    row, comparison = case.row, case.comparison
+    tolerance = delta_of(case.thresholds.tolerance_pct, row.better)
+    ys = ys_of(row, row.launches)
+    usual = [item.ys[: len(ys)] for item in case.past if len(item.ys) > 1]
+    return Movement(
+        PARTS[row.metric],
+        row.metric,
+        change_pct(comparison.delta, row.better),
+        value_of(comparison.baseline, row.better),
+        value_of(comparison.current, row.better),
+        row.unit,
+        slow_launches(case, change_pct(_as_before(case, tolerance), row.better)),
+        len(row.launches),
+        comparison.delta > tolerance,
+        _spread_pct(ys) if len(ys) > 1 else None,
+        median(map(_spread_pct, usual)) if usual else None,
+    )
+
+
+def _as_before(case: Case, tolerance: float) -> float:
+    """How far above the accepted mean a launch may lie and still be called as before, on the y scale.
+
+    As far as the slowest accepted launch lay above its session, and the tolerance more. Where the whole session
+    moved, half of its change is enough to tell the launches that have it from those that have not.
+    """
+    usual = max(max(item.ys) - fastest_half(item.ys) for item in case.past)
+    delta = case.comparison.delta
+    return max(tolerance, min(usual, delta / 2)) if delta > tolerance else usual + tolerance
+
+
+def _spread_pct(ys: list[float]) -> float:
+    return 100 * math.expm1(max(ys) - min(ys))

@@ -51,8 +51,13 @@ def changes_since(accepted: Iterable[Accepted], session: Session) -> list[Differ
     if not history:
         return []
     found = _changes("software", [entry.software for entry in history], session.software)
-    facts = [_flat(entry.fingerprint) for entry in history]
-    return found + _changes("machine", facts, _flat(session.machine))
+    facts = [_flat(_lasting(entry.fingerprint)) for entry in history]
+    return found + _changes("machine", facts, _flat(_lasting(session.machine)))
+
+
+def _lasting(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the machine's peaks, which are measured anew each night: gate/achieved.py tells when they fell."""
+    return {name: value for name, value in fingerprint.items() if name != "measured"}
 
 
 def _changes(what: str, history: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> list[Difference]:

@@ -1,13 +1,25 @@
-"""Short fixed pieces of work that show what the machine gives right now. numpy alone."""
+"""Short fixed pieces of work that show what the machine gives right now. numpy alone.
+
+`python -m tokgate.machine.probe THREADS` prints the machine's peaks as JSON: see measured_peaks.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tokgate.machine.cpus import usable_cpus
+from tokgate.machine.files import REAL_ROOT, cpu_list, read_text
+from tokgate.machine.memory import available_bytes
 
 # 64 x 64 is the largest product that OpenBLAS computes in the calling thread (m n k <= 2^18), so each thread
 # works for itself, whatever BLAS's own pool is set to, and numpy holds no GIL while it goes through a stack.
@@ -40,11 +52,72 @@ def read_bandwidth(threads: int, size_bytes: int = 512 << 20, repeats: int = 5) 
 
     `size_bytes` is memory that gets allocated; take at least four times the L3 cache.
     """
-    # Written, so that each page is its own: untouched ones are all the same page of zeros.
-    buffer = np.ones(size_bytes, np.uint8)
+    parts = np.array_split(np.empty(size_bytes, np.uint8), threads)
+    # Written, so that each page is its own (untouched ones are all the same page of zeros), and by the thread that
+    # reads it, so that it lies in that one's NUMA node.
+    _run_together([_writer(part) for part in parts])
     # max of bytes is vectorised on x86 and ARM, as fast as memchr (27 to 33 GB/s by two threads of a Zen 3).
-    readers = [_reader(part) for part in np.array_split(buffer, threads)]
+    readers = [_reader(part) for part in parts]
     return size_bytes / min(_run_together(readers) for _ in range(repeats))
+
+
+def matmul_rate(threads: int, repeats: int = 5) -> float:
+    """Float32 operations a second of one large matrix product, the best of `repeats`.
+
+    BLAS's own pool computes it, and is to be set to `threads` before numpy is imported.
+    """
+    # Large enough that each thread has some ms of work, small enough to be done in 0.1 s.
+    side = 1024 if threads <= 8 else 2048 if threads <= 64 else 4096
+    left = np.random.default_rng(0).standard_normal((side, side), dtype=np.float32)
+    product = np.empty_like(left)
+
+    def work() -> None:
+        np.matmul(left, left, out=product)
+
+    work()
+    return 2 * side**3 / min(_run_together([work]) for _ in range(repeats))
+
+
+def peaks(threads: int, root: Path = REAL_ROOT) -> dict[str, float]:
+    """{"read_bytes_s", "flop_s"} of this machine in a quarter of its free memory at most.
+
+    Four times the last-level caches, as far as 1 GiB: beyond that filling it would take too long. Raises
+    MemoryError where so little is free that caches would be measured.
+    """
+    size_bytes = min(max(256 << 20, 4 * last_level_cache_bytes(root)), 1 << 30, available_bytes(root) // 4)
+    if size_bytes < 64 << 20:
+        raise MemoryError(f"{available_bytes(root) >> 20} MiB are free; the probe needs 256")
+    return {"read_bytes_s": read_bandwidth(threads, size_bytes), "flop_s": matmul_rate(threads)}
+
+
+def measured_peaks(threads: int, timeout_s: float = 20.0) -> dict[str, float]:
+    """`peaks` by a process of its own: what it takes of memory never counts for the caller, and its BLAS has as
+    many threads as the engine. Raises RuntimeError with its last words, or subprocess.TimeoutExpired."""
+    pools = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    done = subprocess.run(
+        [sys.executable, "-m", "tokgate.machine.probe", str(threads)],
+        env={**os.environ, **dict.fromkeys(pools, str(threads))},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the probe of the machine's peaks ended with {done.returncode}: {done.stderr[-500:]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def last_level_cache_bytes(root: Path = REAL_ROOT) -> int:
+    """All L3 caches that the usable CPUs have between them; 0 where the machine does not say."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    sizes: dict[frozenset[int], int] = {}
+    for cpu in usable_cpus(root):
+        cache = f"sys/devices/system/cpu/cpu{cpu}/cache/index3"
+        size = read_text(root, f"{cache}/size") or ""
+        if size[:-1].isdigit():
+            sizes[cpu_list(read_text(root, f"{cache}/shared_cpu_list") or "")] = int(size[:-1]) * units.get(size[-1], 1)
+    return sum(sizes.values())
 
 
 class ProbeBand:
@@ -86,6 +159,13 @@ class ProbeBand:
         )
 
 
+def _writer(part: NDArray[np.uint8]) -> Callable[[], None]:
+    def write() -> None:
+        part.fill(1)
+
+    return write
+
+
 def _reader(part: NDArray[np.uint8]) -> Callable[[], None]:
     def read() -> None:
         part.max()
@@ -109,3 +189,7 @@ def _run_together(works: Sequence[Callable[[], None]]) -> float:
     for thread in threads:
         thread.join()
     return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    print(json.dumps(peaks(int(sys.argv[1]))))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tokgate.gate.explain import movements
+from tokgate.gate.explain import PARTS, explain
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.scenario import Scenario
 
@@ -44,7 +45,8 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
             _add(outcome, row, _nothing_to_compare(run), require_baseline, strict)
     outcome.failures += [f"LIMIT {limit.scenario}: {limit.why}" for limit in verdict.limits if limit.broken]
     if outcome.failures and not verdict.reasons:
-        outcome.failures += [*map(str, movements(session, run.baselines, scenario.id)), f"again: {again}"]
+        moved = _moved_in_pairs(verdict.rows) or explain(session, run.baselines, scenario.id)
+        outcome.failures += [*moved, f"again: {again}"]
     return outcome
 
 
@@ -60,6 +62,17 @@ def suite_outcome(run: DeviceRun, require_baseline: bool, strict: bool) -> ItemO
     return outcome
 
 
+def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
+    """The parts of a request that were measured in pairs, each against the reference, the one that moved most first."""
+    paired = [row for row in rows if row.pairs and row.metric in PARTS and row.change_pct is not None]
+    return [
+        f"{PARTS[row.metric]} ({row.metric}) {abs(row.change_pct or 0):.1f}% "
+        f"{'slower' if (row.change_pct or 0) > 0 else 'faster'} than the reference, {row.baseline_value:.4g} -> "
+        f"{row.current_value:.4g} {row.unit}, in {row.pairs} pairs"
+        for row in sorted(paired, key=lambda row: -(row.change_pct or 0))
+    ]
+
+
 def _nothing_to_compare(run: DeviceRun) -> str:
     """The same words for every row, so that pytest shows them once."""
     return (
@@ -68,8 +81,13 @@ def _nothing_to_compare(run: DeviceRun) -> str:
     )
 
 
+def words_of(row: RowVerdict) -> str:
+    """A row's verdict and why, a line each."""
+    return "\n  ".join([f"{row.verdict} {row.scenario} {row.metric}", *row.why])
+
+
 def _add(outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool) -> None:
-    text = "\n  ".join([f"{row.verdict} {row.scenario} {row.metric}", *row.why])
+    text = words_of(row)
     if row.verdict is Verdict.NO_BASELINE and not require_baseline and no_baseline not in outcome.warnings:
         outcome.warnings.append(no_baseline)
     elif row.verdict not in (Verdict.INVALID, Verdict.NO_BASELINE) or require_baseline:

@@ -39,3 +39,13 @@ def test_a_version_seen_before_is_no_change():
     now = make_session(2, [make_row([[1]])], software={"vllm": "0.25.0"})
     assert changes_since(store([old, new]), now) == []
     assert changes_since([], noisy_session(1)) == []
+
+
+def test_the_machines_peaks_are_measured_anew_each_night_and_no_change():
+    def night(number, read_bytes_s):
+        measured = {"read_bytes_s": read_bytes_s, "flop_s": 1e11}
+        return make_session(number, [make_row([[1]])], machine={"id": MACHINE, "kind": "cpu", "measured": measured})
+
+    baselines = store([night(0, 30e9), night(1, 30e9)])
+    assert changes_since(baselines, night(9, 31e9)) == []
+    assert changes_since(store([make_session(0, [make_row([[1]])])]), night(9, 31e9)) == []

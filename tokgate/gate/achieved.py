@@ -1,0 +1,108 @@
+"""How near a row's parts came to the machine's limits, before and now; and whether these limits fell themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tokgate.roofline import Peaks, Step, bound, roof
+
+# What the peak of arithmetic was measured in.
+_ARITHMETIC = {"cpu": "FP32", "gpu": "FP16"}
+# Probes of one quiet machine agree that well from session to session, and a smaller drop explains little.
+_LEAST_FALL = 0.05
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+def achieved(
+    part: str,
+    before_s: float,
+    now_s: float,
+    work: Any,
+    accepted: Sequence[Mapping[str, Any]],
+    machine: Mapping[str, Any],
+) -> str | None:
+    """'decode reads 988 MB a step: 31.2 GB/s -> 28.1 GB/s, 87% -> 78% of this machine's read bandwidth'.
+
+    `work` is the row's entry in a session's telemetry, `accepted` the fingerprints of the sessions it is held
+    against. None where the work is not known; without a side's peaks that side's share is left out.
+    """
+    step = _step(work, part)
+    if step is None:
+        return None
+    before, now = _typical(accepted), _peaks(machine)
+    peaks = now or before
+    limit = roof(step, peaks) if peaks else "memory" if part == "decode" else "compute"
+    amount, does, unit = (step.read_bytes, "reads", "B") if limit == "memory" else (step.flop, "computes", "FLOP")
+    each = " a step" if part == "decode" else ""
+    line = (
+        f"{part} {does} {_si(amount, unit)}{each}: {_si(amount / before_s, unit + '/s')} -> "
+        f"{_si(amount / now_s, unit + '/s')}"
+    )
+    shares = [
+        f"{word}{amount / seconds / (side.read_bytes_s if limit == 'memory' else side.flop_s):.0%}"
+        for word, seconds, side in (
+            ("" if now else "before ", before_s, before),
+            ("" if before else "now ", now_s, now),
+        )
+        if side
+    ]
+    if shares:
+        line += f", {' -> '.join(shares)} of this machine's {_names(machine)[limit]}"
+    if now and bound(step, now_s, now) == "overhead":
+        line += "; neither memory nor arithmetic holds it up: look at the engine's own overhead"
+    return line
+
+
+def machine_fell(accepted: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> list[str]:
+    """Whether the machine itself reads or computes less than in every accepted session: then that is the finding."""
+    now, seen = _peaks(machine), [peaks for entry in accepted if (peaks := _peaks(entry))]
+    if now is None or not seen:
+        return []
+    found = []
+    for limit, unit in (("memory", "B/s"), ("compute", "FLOP/s")):
+        before = [_rate(peaks, limit) for peaks in seen]
+        if _rate(now, limit) < min(*before, (1 - _LEAST_FALL) * median(before)):
+            fell = f"{_si(median(before), unit)} to {_si(_rate(now, limit), unit)}"
+            found.append(f"the machine's own {_names(machine)[limit]} fell from {fell}: look at the host first")
+    return found
+
+
+def _names(machine: Mapping[str, Any]) -> dict[str, str]:
+    return {"memory": "read bandwidth", "compute": f"{_ARITHMETIC.get(str(machine.get('kind')), '')} rate".strip()}
+
+
+def _rate(peaks: Peaks, limit: str) -> float:
+    return peaks.read_bytes_s if limit == "memory" else peaks.flop_s
+
+
+def _typical(accepted: Sequence[Mapping[str, Any]]) -> Peaks | None:
+    seen = [peaks for entry in accepted if (peaks := _peaks(entry))]
+    if not seen:
+        return None
+    return Peaks(median(peaks.read_bytes_s for peaks in seen), median(peaks.flop_s for peaks in seen))
+
+
+def _peaks(machine: Mapping[str, Any]) -> Peaks | None:
+    figures = _figures(machine.get("measured"), "read_bytes_s", "flop_s")
+    return Peaks(*figures) if figures else None
+
+
+def _step(work: Any, part: str) -> Step | None:
+    figures = _figures(work, f"{part}_bytes", f"{part}_flop")
+    return Step(*figures) if figures else None
+
+
+def _figures(found: Any, *names: str) -> list[float] | None:
+    """Those figures if all are there and can be divided by: files of other tools, or made by hand, hold anything."""
+    values = [found.get(name) for name in names] if isinstance(found, Mapping) else []
+    usable = [float(value) for value in values if isinstance(value, (int, float)) and value > 0]
+    return usable if len(usable) == len(names) else None
+
+
+def _si(value: float, unit: str) -> str:
+    """Three significant digits: 988 MB, 31.2 GB/s, 1.98 TFLOP."""
+    factor, prefix = next(((f, p) for f, p in _PREFIXES if value >= f), _PREFIXES[-1])
+    value /= factor
+    return f"{value:.0f} {prefix}{unit}" if value >= 100 else f"{value:.3g} {prefix}{unit}"

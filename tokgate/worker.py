@@ -6,6 +6,7 @@ to standard output, one JSON object a line:
     loaded    seconds, and what the engine says of itself
     accuracy  distance of the logits from the FP32 reference on the same weights
     round     one generate call: seconds, tokens, CPU use, peak memory, and what disturbed it, if anything
+    peaks     what the machine itself reads and computes a second; left out where that could not be measured
     done      seconds in all, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
@@ -24,11 +25,13 @@ import numpy as np
 from tokgate import accuracy, engines
 from tokgate.child import Emit, Event, child_events
 from tokgate.machine.memory import peak_rss_bytes, reset_peak_rss
-from tokgate.machine.probe import ProbeBand, matmul_probe
+from tokgate.machine.probe import ProbeBand, matmul_probe, measured_peaks
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
 from tokgate.plan import LaunchPlan, PlanRow
 from tokgate.workload.prompts import random_prompts
 
+# Whose roof is that of the cores and the memory of this host.
+_CPU_ENGINES = ("onnx", "transformers")
 # A warm-up touches every shape's code path and buffers; it need not be long.
 _WARMUP_TOKENS = 2
 
@@ -63,6 +66,7 @@ class Launch:
         gc.freeze()
         for number, row in self._plan.order():
             self._measure_until_quiet(number, row)
+        self._measure_peaks()
         total_s = time.perf_counter() - started
         self._emit(
             {
@@ -84,6 +88,15 @@ class Launch:
             self._engine.generate(prompts, min(_WARMUP_TOKENS, row.output_len))
         for _ in range(3):
             self._band.add(matmul_probe(self._plan.threads))
+
+    def _measure_peaks(self) -> None:
+        """After the last round, so that no round has to do with it. It explains figures and is none: it may fail."""
+        if self._plan.engine not in _CPU_ENGINES:
+            return
+        try:
+            self._emit({"event": "peaks", **measured_peaks(self._plan.threads)})
+        except Exception as error:
+            print(f"the machine's peaks were not measured: {error}", file=sys.stderr)
 
     def _measure_until_quiet(self, number: int, row: PlanRow) -> None:
         """Measures a round; a disturbed one is discarded and repeated while the launch has repeats left."""

@@ -15,8 +15,9 @@ cpu: $(VENV)/cpu.stamp ## measure and judge a few rows (quick profile)
 nightly: $(VENV)/cpu.stamp ## measure and judge the whole matrix, as a gate
 	$(PYTEST) -m cpu --perf-profile nightly --perf-require-baseline
 
-test: $(VENV)/dev.stamp ## the suite's own tests
+test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on simulated nights
 	$(PYTEST) -n auto
+	$(BIN)/tokgate prove --quick
 
 e2e: $(VENV)/cpu.stamp ## a short real run: tiny model, real export, real ONNX Runtime, then accept and judge
 	$(PYTEST) -m e2e -rA

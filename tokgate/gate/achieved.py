@@ -23,7 +23,7 @@ def achieved(
     accepted: Sequence[Mapping[str, Any]],
     machine: Mapping[str, Any],
 ) -> str | None:
-    """'decode reads 988 MB a step: 31.2 GB/s -> 28.1 GB/s, 87% -> 78% of this machine's read bandwidth'.
+    """'decode reads 988 MB a step: 31.2 -> 28.1 GB/s, 87% -> 78% of this machine's read bandwidth'.
 
     `work` is the row's entry in a session's telemetry, `accepted` the fingerprints of the sessions it is held
     against. None where the work is not known; without a side's peaks that side's share is left out.
@@ -36,10 +36,8 @@ def achieved(
     limit = roof(step, peaks) if peaks else "memory" if part == "decode" else "compute"
     amount, does, unit = (step.read_bytes, "reads", "B") if limit == "memory" else (step.flop, "computes", "FLOP")
     each = " a step" if part == "decode" else ""
-    line = (
-        f"{part} {does} {_si(amount, unit)}{each}: {_si(amount / before_s, unit + '/s')} -> "
-        f"{_si(amount / now_s, unit + '/s')}"
-    )
+    rates = _change(amount / before_s, amount / now_s, f"{unit}/s")
+    line = f"{part} {does} {_si(amount, unit)}{each}: {rates}"
     shares = [
         f"{word}{amount / seconds / (side.read_bytes_s if limit == 'memory' else side.flop_s):.0%}"
         for word, seconds, side in (
@@ -64,8 +62,8 @@ def machine_fell(accepted: Sequence[Mapping[str, Any]], machine: Mapping[str, An
     for limit, unit in (("memory", "B/s"), ("compute", "FLOP/s")):
         before = [_rate(peaks, limit) for peaks in seen]
         if _rate(now, limit) < min(*before, (1 - _LEAST_FALL) * median(before)):
-            fell = f"{_si(median(before), unit)} to {_si(_rate(now, limit), unit)}"
-            found.append(f"the machine's own {_names(machine)[limit]} fell from {fell}: look at the host first")
+            fell = _change(median(before), _rate(now, limit), unit)
+            found.append(f"the machine's own {_names(machine)[limit]} fell, {fell}: look at the host first")
     return found
 
 
@@ -101,8 +99,21 @@ def _figures(found: Any, *names: str) -> list[float] | None:
     return usable if len(usable) == len(names) else None
 
 
+def _change(before: float, now: float, unit: str) -> str:
+    """'31.2 -> 28.1 GB/s', both as the larger one is written."""
+    factor, prefix = _prefix(max(before, now))
+    return f"{_digits(before / factor)} -> {_digits(now / factor)} {prefix}{unit}"
+
+
 def _si(value: float, unit: str) -> str:
-    """Three significant digits: 988 MB, 31.2 GB/s, 1.98 TFLOP."""
-    factor, prefix = next(((f, p) for f, p in _PREFIXES if value >= f), _PREFIXES[-1])
-    value /= factor
-    return f"{value:.0f} {prefix}{unit}" if value >= 100 else f"{value:.3g} {prefix}{unit}"
+    """Three significant digits: 988 MB, 1.98 TFLOP."""
+    factor, prefix = _prefix(value)
+    return f"{_digits(value / factor)} {prefix}{unit}"
+
+
+def _prefix(value: float) -> tuple[float, str]:
+    return next(((factor, prefix) for factor, prefix in _PREFIXES if value >= factor), _PREFIXES[-1])
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from tokgate.gate.achieved import achieved, machine_fell
 from tokgate.gate.history import Baselines
 from tokgate.gate.reference import Reference, reference
-from tokgate.gate.rows import Case, case_of, slow_launches, ys_of
-from tokgate.gate.scale import change_pct, delta_of, fastest_half, value_of
+from tokgate.gate.rows import Case, case_of, ys_of
+from tokgate.gate.scale import change_pct, delta_of, value_of
 from tokgate.session import Session
 
 # The parts of a request in the order they happen, and what each one's metric is a measure of.
@@ -19,7 +19,8 @@ PARTS = {"queue_time": "queue", "ttft": "prefill", "tpot": "decode"}
 
 @dataclass(frozen=True)
 class Movement:
-    """`before`, `now` in `unit`; `slow_launches` of `launches`; `moved`: the session is beyond the tolerance.
+    """`before`, `now` in `unit`; `moved`: the session is beyond the tolerance. `slow_launches` of `launches` are
+    slower than their like in the accepted sessions.
 
     `spread_pct`: the slowest launch over the fastest, and `usual_spread_pct` that of the accepted sessions (their
     median); None where there is one launch only.
@@ -104,7 +105,7 @@ def _movement(case: Case) -> Movement:
         value_of(comparison.baseline, row.better),
         value_of(comparison.current, row.better),
         row.unit,
-        slow_launches(case, change_pct(_as_before(case, tolerance), row.better)),
+        _slower_launches(case, ys, tolerance),
         len(row.launches),
         comparison.delta > tolerance,
         _spread_pct(ys) if len(ys) > 1 else None,
@@ -112,15 +113,30 @@ def _movement(case: Case) -> Movement:
     )
 
 
-def _as_before(case: Case, tolerance: float) -> float:
-    """How far above the accepted mean a launch may lie and still be called as before, on the y scale.
+def _slower_launches(case: Case, ys: list[float], tolerance: float) -> int:
+    """How many launches are slower than their like in the accepted sessions: the fastest than the fastest ones,
+    and so on, since some launches are slow every night.
 
-    As far as the slowest accepted launch lay above its session, and the tolerance more. Where the whole session
-    moved, half of its change is enough to tell the launches that have it from those that have not.
+    Where the whole session moved, half of its change tells a launch that has it from one that has not; else a
+    launch has to be slower than each of its like.
     """
-    usual = max(max(item.ys) - fastest_half(item.ys) for item in case.past)
     delta = case.comparison.delta
-    return max(tolerance, min(usual, delta / 2)) if delta > tolerance else usual + tolerance
+    slower = 0
+    for rank, y in enumerate(sorted(ys)):
+        alike = [_at(sorted(item.ys), rank / max(1, len(ys) - 1)) for item in case.past]
+        if delta > tolerance:
+            slower += y - mean(alike) > max(tolerance, delta / 2)
+        else:
+            slower += y - max(alike) > tolerance
+    return slower
+
+
+def _at(ordered: list[float], share: float) -> float:
+    """The value at `share` of the way from the first to the last, between two of them if need be."""
+    place = share * (len(ordered) - 1)
+    low = min(int(place), max(0, len(ordered) - 2))
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
 def _spread_pct(ys: list[float]) -> float:

@@ -80,6 +80,24 @@ def test_a_change_of_every_launch_is_told_from_one_of_some(launches, said):
     assert ("launch" in str(found["decode"])) is ("launch" in said)
 
 
+def test_where_every_night_has_a_slow_launch_it_is_as_before_and_moves_with_the_others():
+    nightly = [0.050, 0.051, 0.090]
+    baselines = nights(decode=nightly, launches=3)
+    (same, _) = movements(night(9, decode=[0.091, 0.050, 0.051], launches=3), baselines, scenario(0))
+    assert same.slow_launches == 0
+    slower = [1.2 * value for value in nightly]
+    (moved, _) = movements(night(9, decode=slower, launches=3), baselines, scenario(0))
+    assert str(moved).endswith("in all 3 launches")
+
+
+def test_sessions_of_another_number_of_launches_are_held_against_as_well():
+    baselines = nights(decode=WOBBLY, launches=6)
+    (decode, _) = movements(night(9, decode=[0.06, 0.062, 0.064], launches=3), baselines, scenario(0))
+    assert str(decode).endswith("in all 3 launches")
+    (decode, _) = movements(night(9, decode=0.06, launches=1), baselines, scenario(0))
+    assert str(decode).endswith("in the only launch")
+
+
 def test_one_launch_is_the_only_one():
     (decode, _) = movements(night(9, decode=0.09, launches=1), nights(launches=1), scenario(0))
     assert str(decode).endswith("in the only launch")
@@ -96,11 +114,9 @@ def test_decode_shows_bytes_a_second_and_prefill_operations_as_shares_of_the_mac
     baselines = nights(peaks=PEAKS)
     lines = explain(night(9, decode=0.0625, peaks=PEAKS, work=WORK), baselines, scenario(0))
     assert (
-        "decode reads 1 GB a step: 20 GB/s -> 16 GB/s, 50% -> 40% of this machine's read bandwidth" in lines
+        "decode reads 1 GB a step: 20 -> 16 GB/s, 50% -> 40% of this machine's read bandwidth" in lines
     )  # 50 ms and 62.5 ms
-    assert (
-        "prefill computes 10 GFLOP: 99.9 GFLOP/s -> 100 GFLOP/s, 50% -> 50% of this machine's FP32 rate" in lines
-    )  # 100 ms
+    assert "prefill computes 10 GFLOP: 99.9 -> 100 GFLOP/s, 50% -> 50% of this machine's FP32 rate" in lines  # 100 ms
 
 
 def test_prefill_of_a_short_prompt_reads_weights():
@@ -118,7 +134,7 @@ def test_what_is_far_above_both_limits_is_the_engines_own_overhead():
 def test_a_machine_that_fell_itself_is_the_finding():
     now = {"read_bytes_s": 30e9, "flop_s": 199e9}
     lines = explain(night(9, decode=0.0625, peaks=now, work=WORK), nights(peaks=PEAKS), scenario(0))
-    assert lines[-1] == "the machine's own read bandwidth fell from 40 GB/s to 30 GB/s: look at the host first"
+    assert lines[-1] == "the machine's own read bandwidth fell, 40 -> 30 GB/s: look at the host first"
     assert any("50% -> 53% of this machine's read bandwidth" in line for line in lines), "as near to it as ever"
     assert not any("FP32 rate fell" in line for line in lines)
 
@@ -131,11 +147,11 @@ def test_peaks_within_what_accepted_sessions_had_fell_nowhere():
 
 def test_without_one_sides_peaks_the_others_share_is_shown():
     only_now = explain(night(9, decode=0.0625, peaks=PEAKS, work=WORK), nights(), scenario(0))
-    assert any(line.endswith("20 GB/s -> 16 GB/s, now 40% of this machine's read bandwidth") for line in only_now)
+    assert any(line.endswith("20 -> 16 GB/s, now 40% of this machine's read bandwidth") for line in only_now)
     only_before = explain(night(9, decode=0.0625, work=WORK), nights(peaks=PEAKS), scenario(0))
     assert any(line.endswith("-> 16 GB/s, before 50% of this machine's read bandwidth") for line in only_before)
     neither = explain(night(9, decode=0.0625, work=WORK), nights(), scenario(0))
-    assert "decode reads 1 GB a step: 20 GB/s -> 16 GB/s" in neither
+    assert "decode reads 1 GB a step: 20 -> 16 GB/s" in neither
 
 
 @pytest.mark.parametrize("work", [None, {}, {"decode_bytes": 1e9}, {"decode_bytes": 0, "decode_flop": 1}, "?"])

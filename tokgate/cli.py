@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tokgate import __version__
-from tokgate.commands import accept, doctor, judge, prove
+from tokgate.commands import ab, accept, doctor, judge, prove
 from tokgate.errors import TokgateError
 
-COMMANDS = (accept, judge, doctor, prove)
+COMMANDS = (accept, judge, doctor, prove, ab)
 _SIGPIPE_STATUS = 128 + 13
 
 

@@ -20,7 +20,6 @@ Side = Literal["reference", "candidate"]
 REFERENCE: Side = "reference"
 CANDIDATE: Side = "candidate"
 
-_LEAST_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ def order(pairs: int, seed: str) -> list[Turn]:
 
 
 def least_usable(planned: int) -> int:
-    """Of so many planned pairs the number below which a scenario is not judged."""
-    return max(LEAST_PAIRS, round(planned * _LEAST_SHARE + 0.49))
+    """Of so many planned pairs two thirds, rounded up: with fewer a scenario is not judged."""
+    return max(LEAST_PAIRS, -(-2 * planned // 3))
 
 
 def pair_up(
@@ -84,11 +83,11 @@ def pair_up(
         if len(usable) >= least and len(shared) >= least:
             usable = sorted(shared)
         both = [*references, *candidates]
-        told = f"{len(usable)} of {planned} pairs are usable{because_of(scenario, both)}"
+        told = f"{len(usable)} of {planned} pairs are usable"
         faults = unequal_work(scenario, references, f"{REFERENCE}: ") + unequal_work(scenario, candidates)
         if len(usable) < least:
-            faults.append(f"{told}; at least {least} are needed")
-        note = f"{scenario.id}: {told}" if least <= len(usable) < planned else None
+            faults.append(f"{told}, at least {least} are needed{because_of(scenario, both)}")
+        note = f"{scenario.id}: {told}{because_of(scenario, both, most=1)}" if least <= len(usable) < planned else None
         values = _values(scenario, [references[pair] for pair in usable], [candidates[pair] for pair in usable])
         found[scenario.id] = Pairing(values, faults, note)
     return found

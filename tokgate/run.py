@@ -111,7 +111,8 @@ class DeviceRun:
 
         They are judged beside the other rows that have no fault: paired rows share their level and their noise.
         """
-        result = self.result(scenario)
+        # Not result(): after a Ctrl-C a report must not go on measuring.
+        result = self._results.get(scenario.group.id) or self.result(scenario)
         reasons = [*result.faults.get(scenario.id, []), *result.group_faults]
         session = self._session([result], result.rows.get(scenario.id, []), reasons)
         if reasons or not session.valid:

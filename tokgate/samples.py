@@ -48,7 +48,7 @@ def unequal_work(scenario: Scenario, records: Sequence[LaunchRecord], whose: str
     return [f"{whose}{record.unequal[scenario.id]}" for record in records if scenario.id in record.unequal][:1]
 
 
-def because_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> str:
+def because_of(scenario: Scenario, records: Sequence[LaunchRecord], most: int = 2) -> str:
     """What disturbed the scenario's rounds most often, as the end of a sentence; empty where nothing did."""
     causes = Counter(cause for record in records for cause in record.causes.get(scenario.id, []))
-    return "".join(f"; {cause}" for cause, _ in causes.most_common(2))
+    return "".join(f"; {cause}" for cause, _ in causes.most_common(most))

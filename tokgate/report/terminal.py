@@ -15,7 +15,8 @@ from rich.text import Text
 
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.report.figures import typical
-from tokgate.report.units import percent, text_of
+from tokgate.report.reference import reference_lines
+from tokgate.report.units import text_of
 from tokgate.session import Row, Session
 
 if TYPE_CHECKING:
@@ -39,36 +40,44 @@ _SEVERITY = (
     Verdict.IMPROVED,
     Verdict.PASS,
 )
+_CHANGE_WIDTH = 30
 _COLUMNS = (("", 13, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
-            ("worse by [interval]", 28, "left"), ("verdict", 12, "left"))  # fmt: skip
+            ("worse by [interval]", _CHANGE_WIDTH, "left"), ("verdict", 12, "left"))  # fmt: skip
+# The column of the throughput needs no name, and the longest name no more than this.
+_LABELS = {"output_throughput": "", "cpu_time_per_token": "cpu "}
 _REASONS_SHOWN = 3
 
 
 def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     """Writes the run's table into pytest's summary, and where its session file is."""
-    session, verdict = run.session(), run.shown_verdict()
+    session = run.session()
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
     width = min(terminalreporter._tw.fullwidth, 100)
     text = io.StringIO()
     console = Console(file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False)
-    console.print(render(session, verdict, run.skipped()))
+    console.print(render(session, run.shown_verdict(), run.skipped()))
+    terminalreporter.write(text.getvalue())
+    for line in closing_words(session, run.session_path):
+        terminalreporter.write_line(line)
+
+
+def closing_words(session: Session, path: Path) -> list[str]:
+    """How long the run took, and where its session file is."""
     told = session.telemetry
     share = 100 * told["measured_s"] / told["run_s"]
-    terminalreporter.write(text.getvalue())
-    terminalreporter.write_line(f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds")
-    terminalreporter.write_line(f"session: {_near(run.session_path)}")
+    return [f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds", f"session: {_near(path)}"]
 
 
-def print_verdict(session: Session, verdict: SessionVerdict) -> None:
+def print_verdict(session: Session, verdict: SessionVerdict, skipped: dict[str, str] | None = None) -> None:
     """Prints a judged session to standard output."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     console.print(Text(f"{session.id}: {session.machine_id}, profile {session.profile}", style="bold"))
-    console.print(render(session, verdict, {}))
+    console.print(render(session, verdict, skipped or {}))
 
 
 def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -> RenderableType:
     """The table of a session, what was blind above it, and what must be read beside it below."""
-    parts: list[RenderableType] = [*_blind_lines(verdict)]
+    parts: list[RenderableType] = [*_blind_lines(verdict), *map(Text, reference_lines(session))]
     groups: dict[str, list[str]] = {}
     for row in session.rows:
         group = row.group or row.scenario.rsplit(".", 3)[0]
@@ -133,11 +142,18 @@ def _value(row: Row | None) -> str:
 
 
 def _change(row: RowVerdict | None) -> str:
+    """The change, its interval, and whether pairs showed it: without decimals where that is too long."""
     if row is None or row.change_pct is None:
         return ""
-    label = "" if row.metric == "output_throughput" else f"{row.metric} "
-    interval = f" [{row.ci_pct[0]:+.1f}, {row.ci_pct[1]:+.1f}]" if row.ci_pct else ""
-    return f"{label}{percent(row.change_pct)}{interval}"
+    label = _LABELS.get(row.metric, f"{row.metric} ")
+    paired = " paired" if row.pairs else ""
+    long, short = (f"{label}{_with_interval(row.change_pct, row.ci_pct, digits)}{paired}" for digits in (1, 0))
+    return long if len(long) <= _CHANGE_WIDTH else short
+
+
+def _with_interval(change_pct: float, ci_pct: tuple[float, float] | None, digits: int) -> str:
+    interval = f" [{ci_pct[0]:+.{digits}f}, {ci_pct[1]:+.{digits}f}]" if ci_pct else ""
+    return f"{change_pct:+.{digits}f}%{interval}"
 
 
 def _blind_lines(verdict: SessionVerdict) -> list[Text]:
@@ -150,7 +166,7 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
     return [
         Text(
             f"BLIND: {len(blind)} of {gated} gated rows would miss a change as large as their margin{smallest}. "
-            "Accept more sessions.",
+            f"{'Measure more pairs.' if all(row.pairs for row in blind) else 'Accept more sessions.'}",
             style="yellow",
         )
     ]
@@ -159,10 +175,8 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
 def _closing_lines(verdict: SessionVerdict) -> list[Text]:
     lines = []
     if verdict.suite.change_pct is not None:
-        interval = verdict.suite.ci_pct
-        bounds = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
-        change = percent(verdict.suite.change_pct)
-        lines.append(Text(f"all {verdict.suite.rows} gated rows: {change}{bounds} {verdict.suite.verdict}"))
+        change = _with_interval(verdict.suite.change_pct, verdict.suite.ci_pct, 1)
+        lines.append(Text(f"all {verdict.suite.rows} gated rows: {change} {verdict.suite.verdict}"))
     lines += [Text(f"note: {note}") for note in verdict.notes]
     lines += [
         Text(f"limit: {limit.scenario} {limit.why}", style="bold red") for limit in verdict.limits if limit.broken

@@ -23,7 +23,3 @@ def _digits(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def percent(value: float) -> str:
-    return f"{value:+.1f}%"

@@ -3,13 +3,15 @@
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
 `unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
-(name of the lock, so that a real run next door is no matter).
+(name of the lock, so that a real run next door is no matter), `engine` (its version). `of` holds the same for
+single interpreters, by their path: {"of": {PYTHON: {"slow": 1.3}}}.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,20 +35,22 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         raise KeyboardInterrupt
     if SCRIPT.get("unexpected") and launched == 3:
         raise RuntimeError("the disk is gone")
-    if SCRIPT.get("crash"):
+    script = {**SCRIPT, **SCRIPT.get("of", {}).get(python, {})}
+    if script.get("crash"):
         raise MeasurementError("the onnx worker failed: it crashed")
     launched += 1
-    record = LaunchRecord(engine={"onnxruntime": "0"}, total_s=2.0, measured_s=1.5)
+    record = LaunchRecord(engine={"onnxruntime": script.get("engine", "0")}, total_s=2.0, measured_s=1.5)
     record.accuracy = {
-        "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": SCRIPT.get("wrong", 1e-6),
+        "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": script.get("wrong", 1e-6),
     }  # fmt: skip
+    luck = random.Random(f"{python} {plan.order_seed}").gauss(0, 0.002)
     for _, row in plan.order():
         on_round(row.scenario)
-        if row.scenario in SCRIPT.get("disturbed", []):
+        if row.scenario in script.get("disturbed", []):
             record.causes.setdefault(row.scenario, []).append("others took 70% of the 2 cores (gcc pid 7: 3 s)")
             continue
-        noise = 1 + 0.002 * (plan.order_seed % 7 - 3)
-        total_s = 2.0 * noise * SCRIPT.get("slow", 1.0)
+        noise = 1 + 0.002 * (plan.order_seed % 7 - 3) + luck
+        total_s = 2.0 * noise * script.get("slow", 1.0)
         record.rounds.setdefault(row.scenario, []).append(
             Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30)
         )

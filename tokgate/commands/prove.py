@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tokgate.prove.situations import Situation
 
-_QUICK_NIGHTS = 120
+_QUICK_NIGHTS = 100
 _FULL_NIGHTS = 800
 _SEED = 20261121
 _INTERRUPTED = 128 + 2
@@ -55,10 +56,17 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.record:
-        return _record(args)
-    if args.recording:
-        return _replay(args)
+    try:
+        if args.record:
+            return _record(args)
+        return _replay(args) if args.recording else _simulate(args)
+    except KeyboardInterrupt:
+        kept = "; the launches that had ended are kept, the same command goes on" if args.record else ""
+        print(f"tokgate: interrupted{kept}", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _simulate(args: argparse.Namespace) -> int:
     from tokgate.prove import situations
 
     return _prove(args, situations.quick() if args.quick else situations.full())
@@ -76,11 +84,7 @@ def _record(args: argparse.Namespace) -> int:
         cache_root=args.cache or default_cache_root(),
         lock_timeout_s=args.lock_timeout,
     )
-    try:
-        path = record(wanted, args.recording, lambda text: print(f"tokgate: {text}", file=sys.stderr, flush=True))
-    except KeyboardInterrupt:
-        print("tokgate: interrupted; the launches that had ended are kept, the same command goes on", file=sys.stderr)
-        return _INTERRUPTED
+    path = record(wanted, args.recording, lambda text: print(f"tokgate: {text}", file=sys.stderr, flush=True))
     print(f"recorded in {path}; see it with: tokgate prove --recording {path}")
     return 0
 
@@ -91,14 +95,17 @@ def _replay(args: argparse.Namespace) -> int:
 
     recording = read(args.recording)
     lines = replay.situations_of(recording)
+    detectable, injections = replay.detectable(recording, args.seed), replay.injections(recording)
     if not args.json:
         console = table.console()
-        table.print_detectable(replay.detectable(recording, args.seed), console)
-        table.print_injections(replay.injections(recording), console)
-    return _prove(args, lines)
+        table.print_detectable(detectable, console)
+        table.print_injections(injections, console)
+    data = {"detectable": [asdict(one) for one in detectable], "injections": [asdict(one) for one in injections]}
+    return _prove(args, lines, data)
 
 
-def _prove(args: argparse.Namespace, lines: Sequence[Situation]) -> int:
+def _prove(args: argparse.Namespace, lines: Sequence[Situation], beside: dict[str, Any] | None = None) -> int:
+    """`beside`: what --json says besides the rates."""
     from tokgate.machine.cpus import usable_cores
     from tokgate.prove import table
     from tokgate.prove.claims import findings
@@ -111,7 +118,7 @@ def _prove(args: argparse.Namespace, lines: Sequence[Situation]) -> int:
     found = findings({result.situation.id: result.rates for result in results})
     broken = [finding for finding in found if finding.broken]
     if args.json:
-        print(json.dumps(table.to_json(results, found, args.seed)))
+        print(json.dumps({**table.to_json(results, found, args.seed), **(beside or {})}))
         return 1 if broken else 0
     console = table.console()
     table.print_results(results, console)

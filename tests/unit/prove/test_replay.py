@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,11 @@ def test_the_command_prints_first_what_can_be_seen(tmp_path: Path, capsys: pytes
     assert out.index("minimum detectable") < out.index("more tokens to make") < out.index("unchanged")
     assert "10% more tokens" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_json_holds_what_was_injected_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(recording(cycles=6), tmp_path / "r.json")
+    assert main(["prove", "--recording", str(tmp_path / "r.json"), "--nights", "1", "--jobs", "1", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {"inflate", "scenario", "launches", "expected_pct", "measured_pct"} == set(data["injections"][0])
+    assert set(data["detectable"][0]["mde_pct"]) == {"stored5", "stored10", "paired"}

@@ -39,7 +39,7 @@ def achieved(
     rates = _change(amount / before_s, amount / now_s, f"{unit}/s")
     line = f"{part} {does} {_si(amount, unit)}{each}: {rates}"
     shares = [
-        f"{word}{amount / seconds / (side.read_bytes_s if limit == 'memory' else side.flop_s):.0%}"
+        f"{word}{_percent(amount / seconds / _rate(side, limit))}"
         for word, seconds, side in (
             ("" if now else "before ", before_s, before),
             ("" if before else "now ", now_s, now),
@@ -109,6 +109,10 @@ def _si(value: float, unit: str) -> str:
     """Three significant digits: 988 MB, 1.98 TFLOP."""
     factor, prefix = _prefix(value)
     return f"{_digits(value / factor)} {prefix}{unit}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _prefix(value: float) -> tuple[float, str]:

@@ -128,6 +128,7 @@ def test_prefill_of_a_short_prompt_reads_weights():
 def test_what_is_far_above_both_limits_is_the_engines_own_overhead():
     lines = explain(night(9, decode=0.5, peaks=PEAKS, work=WORK), nights(peaks=PEAKS), scenario(0))
     (decode,) = [line for line in lines if line.startswith("decode reads")]
+    assert "50% -> 5.0% of this machine's read bandwidth" in decode
     assert decode.endswith("; neither memory nor arithmetic holds it up: look at the engine's own overhead")
 
 

@@ -87,6 +87,26 @@ def test_a_same_night_passes_and_a_slower_one_fails(measured: Session, tmp_path:
     assert _tokgate("judge", slower, "--baselines", store) == 1
 
 
+def test_an_environment_measured_against_itself_is_paired_in_every_row(tmp_path: Path) -> None:
+    """`tokgate ab` with one interpreter on both sides: it measures, judges by pairs, and says that it was A/A."""
+    arguments = [
+        "ab", "--reference", sys.executable, "--model=tiny", "--profile=smoke", "--pairs=6",
+        "-k", "onnx.int8.b1.p5.o50", "--cache", tmp_path / "cache",
+    ]  # fmt: skip
+    for attempt in range(TRIES):
+        done = _run(*arguments, "--sessions", tmp_path / str(attempt))
+        (path,) = (tmp_path / str(attempt)).glob("*.json")
+        session = sessions.read(path)
+        if session.valid:
+            assert done.returncode in (0, 1), "no regression is shown, or by bad luck one is"
+            assert "an A/A run" in done.stdout
+            assert all(len(row.pairs or []) >= 5 for row in session.rows)
+            assert _tokgate("judge", path) == done.returncode, "a stored session tells the same"
+            return
+        assert all("usable" in reason for reason in session.reasons), session.reasons
+    pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
+
+
 def _varied(session: Session, name: str, noise: random.Random) -> Session:
     rows = [
         msgspec.structs.replace(
@@ -107,9 +127,13 @@ def _worse(session: Session, share: float) -> Session:
 
 
 def _tokgate(*args: object) -> int:
+    return _run(*args).returncode
+
+
+def _run(*args: object) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "tokgate", *map(str, args)],
         cwd=ROOT, text=True, capture_output=True, env={**os.environ, "COLUMNS": "80"},
     )  # fmt: skip
     print(done.stdout, done.stderr)
-    return done.returncode
+    return done

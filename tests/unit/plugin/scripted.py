@@ -3,8 +3,8 @@
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
 `unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
-(name of the lock, so that a real run next door is no matter), `engine` (its version). `of` holds the same for
-single interpreters, by their path: {"of": {PYTHON: {"slow": 1.3}}}.
+(name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
+deviation of launches). `of` holds the same for single interpreters, by their path: {PYTHON: {"slow": 1.3}}.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
     record.accuracy = {
         "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": script.get("wrong", 1e-6),
     }  # fmt: skip
-    luck = random.Random(f"{python} {plan.order_seed}").gauss(0, 0.002)
+    luck = random.Random(f"{python} {plan.order_seed}").gauss(0, script.get("noise", 0.002))
     for _, row in plan.order():
         on_round(row.scenario)
         if row.scenario in script.get("disturbed", []):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -25,14 +26,23 @@ def row(metric: str, value: float, unit: str) -> Row:
     )  # fmt: skip
 
 
-def shown(verdict: Verdict, metric: str = "output_throughput") -> str:
+def shown(
+    verdict: Verdict,
+    metric: str = "output_throughput",
+    pairs: int = 0,
+    software: dict[str, str] | None = None,
+    **provenance: object,
+) -> str:
     rows = [row("output_throughput", 12345.0, "tok/s"), row("ttft", 1.234, "s"), row("tpot", 0.01234, "s")]
+    if pairs:
+        rows = [msgspec.structs.replace(row, pairs=[[1.0, 1.0]] * pairs) for row in rows]
     session = Session(
         schema=1, id="s", started="2026-11-21T00:00:00+00:00", profile="nightly", valid=True, reasons=[],
-        machine={"id": "amd-epyc-7003-2c-24g", "kind": "cpu"}, software={}, rows=rows,
+        machine={"id": "amd-epyc-7003-2c-24g", "kind": "cpu"}, software=software or {}, rows=rows,
+        provenance=provenance,
     )  # fmt: skip
     judged = RowVerdict(ID, metric, verdict, (), change_pct=-12.345, ci_pct=(-15.5, 100.25), mde_pct=30.0,
-                        margin_pct=20.0, tolerance_pct=2.0, sessions=5)  # fmt: skip
+                        margin_pct=20.0, tolerance_pct=2.0, sessions=5, pairs=pairs)  # fmt: skip
     text = io.StringIO()
     console = Console(file=text, width=80, highlight=False)
     console.print(render(session, SessionVerdict("s", Outcome.PASS, (judged,), SuiteVerdict(None, ("1 of 2",))), {}))
@@ -48,6 +58,43 @@ def test_80_columns_suffice(verdict: Verdict, metric: str) -> None:
     assert "-12.3% [-15.5, +100.2]" in line
     assert max(map(len, lines)) <= 80
     assert "…" not in line
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        ("output_throughput", "-12.3% [-15.5, +100.2] paired"),
+        ("ttft", "ttft -12% [-16, +100] paired"),
+        ("cpu_time_per_token", "cpu -12% [-16, +100] paired"),
+    ],
+)
+def test_a_paired_row_says_so_in_80_columns(metric: str, text: str) -> None:
+    lines = shown(Verdict.INCONCLUSIVE, metric, pairs=12).splitlines()
+    (line,) = [line for line in lines if line.startswith("b8.p128.o256")]
+    assert text in line
+    assert "INCONCLUSIVE" in line
+    assert max(map(len, lines)) <= 80
+
+
+REFERENCE = {"python": "3.11.7", "software": {"onnxruntime": "1.30.0", "torch": "none"}, "pairs": 12}
+
+
+@pytest.mark.parametrize(
+    ("onnxruntime", "pairs", "said"),
+    [
+        ("1.31.1", 12, "reference -> candidate: onnxruntime 1.30.0 -> 1.31.1\n"),
+        ("1.30.0", 12, "reference and candidate: no version differs; an A/A run"),
+        ("1.31.1", 0, "reference: not measured; the accepted sessions settle every row"),
+    ],
+)
+def test_what_the_candidate_was_paired_with_is_told(onnxruntime: str, pairs: int, said: str) -> None:
+    software = {"python": "3.11.7", "onnxruntime": onnxruntime, "torch": "none"}
+    assert said in shown(Verdict.PASS, pairs=pairs, software=software, reference=REFERENCE)
+
+
+def test_blind_pairs_want_more_pairs() -> None:
+    assert "Measure more pairs." in shown(Verdict.PASS, pairs=12)
+    assert "Accept more sessions." in shown(Verdict.PASS)
 
 
 def test_blindness_comes_first() -> None:

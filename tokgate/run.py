@@ -113,7 +113,7 @@ class DeviceRun:
         """
         # Not result(): after a Ctrl-C a report must not go on measuring.
         result = self._results.get(scenario.group.id) or self.result(scenario)
-        reasons = [*result.faults.get(scenario.id, []), *result.group_faults]
+        reasons = [*result.group_faults, *result.faults.get(scenario.id, [])]
         session = self._session([result], result.rows.get(scenario.id, []), reasons)
         if reasons or not session.valid:
             return session, judge_session(session, self.baselines, self.limits)
@@ -144,7 +144,7 @@ class DeviceRun:
         """Everything measured so far."""
         results = list(self._results.values())
         rows = [row for result in results for row in result.all_rows]
-        reasons = [fault for result in results for fault in [*result.all_faults, *result.group_faults]]
+        reasons = [fault for result in results for fault in [*result.group_faults, *result.all_faults]]
         if self._interrupted:
             reasons.append("interrupted: only the launches that had ended are here")
         return self._session(results, rows, reasons)

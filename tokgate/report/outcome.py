@@ -75,9 +75,11 @@ def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
 
 def _nothing_to_compare(run: DeviceRun) -> str:
     """The same words for every row, so that pytest shows them once."""
+    held = "the reference alone" if run.options.reference else "nothing"
     return (
         f"NO-BASELINE: rows without accepted sessions of {run.machine['id']}, profile {run.options.profile}, were "
-        'compared with nothing. Measure on 5 nights, then: tokgate accept SESSION... --reason "..."'
+        f"compared with {held}. "
+        'Measure on 5 nights, then: tokgate accept SESSION... --reason "..."'
     )
 
 

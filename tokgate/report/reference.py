@@ -5,6 +5,9 @@ from __future__ import annotations
 from tokgate.environment import differences
 from tokgate.session import Session
 
+# A package that an environment has not, as models/artifacts.py says it.
+_ABSENT = "none"
+
 
 def reference_lines(session: Session) -> list[str]:
     """In what reference and candidate differ, and which pairs were lost; nothing where there was no reference."""
@@ -14,9 +17,15 @@ def reference_lines(session: Session) -> list[str]:
     if not any(row.pairs for row in session.rows):
         return ["reference: not measured; the accepted sessions settle every row"] if session.valid else []
     found = differences({"python": reference["python"], **reference["software"]}, session.software)
-    if found:
-        lines = [f"reference -> candidate: {', '.join(map(str, found))}"]
-    else:
-        lines = ["reference and candidate: no version differs; an A/A run, unless their builds do"]
+    told = [
+        f"{what}: {', '.join(items)}"
+        for what, items in (
+            ("reference -> candidate", [str(item) for item in found if _ABSENT not in (item.before, item.now)]),
+            ("only in the reference", [item.name for item in found if item.now == _ABSENT]),
+            ("only in the candidate", [item.name for item in found if item.before == _ABSENT]),
+        )
+        if items
+    ]
+    lines = ["; ".join(told) or "reference and candidate: no version differs; an A/A run, unless their builds do"]
     groups = session.telemetry.get("groups", {}).values()
     return lines + [f"note: {note}" for group in groups for note in group.get("notes", [])]

@@ -43,6 +43,7 @@ def test_an_equal_candidate_passes_by_its_pairs(run: Runner, reference: str) -> 
     done = run(f"--perf-reference={reference}", "--perf-pairs=6", script=sides(reference))
     assert done.status == 0, done.out
     assert "PASS" in done.out
+    assert "compared with the reference alone" in done.out
     assert all(len(row.pairs or []) == 6 for row in done.session.rows)
 
 

@@ -21,7 +21,6 @@ REFERENCE: Side = "reference"
 CANDIDATE: Side = "candidate"
 
 
-
 @dataclass(frozen=True)
 class Turn:
     """One launch: which pair it belongs to, counted from 0, and whose it is."""

@@ -41,8 +41,21 @@ class Distance:
     max_logit_diff: float
 
 
-def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> Distance:
-    """Compares logits [n, steps, vocab]. Raises ValueError if shapes differ or a logit is not finite."""
+@dataclass(frozen=True)
+class TopLogprobs:
+    """The k largest log-probabilities of each position, largest first: `tokens` and `values` [n, steps, k]."""
+
+    tokens: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+def compare(reference: NDArray[np.float32], logits: NDArray[np.float32] | TopLogprobs) -> Distance:
+    """Compares logits [n, steps, vocab], or the largest of them, with the reference's.
+
+    Raises ValueError if shapes differ or a logit is not finite.
+    """
+    if isinstance(logits, TopLogprobs):
+        return _compare_top(reference, logits)
     if reference.shape != logits.shape:
         raise ValueError(f"logits have shape {logits.shape}, the reference {reference.shape}")
     if not np.isfinite(logits).all():
@@ -52,6 +65,25 @@ def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> Dist
     return Distance(
         positions=int(np.prod(reference.shape[:-1])),
         top1_agreement=float((reference.argmax(-1) == logits.argmax(-1)).mean()),
+        logit_distance=float(np.sqrt((difference**2).mean() / (centred**2).mean())),
+        max_logit_diff=float(np.abs(difference).max()),
+    )
+
+
+def _compare_top(reference: NDArray[np.float32], top: TopLogprobs) -> Distance:
+    """At the engine's own largest tokens; log-probabilities are logits up to a constant of the position."""
+    if reference.shape[:-1] != top.tokens.shape[:-1]:
+        raise ValueError(f"log-probabilities have shape {top.tokens.shape}, the reference {reference.shape}")
+    if not np.isfinite(top.values).all():
+        raise ValueError("the engine returned log-probabilities that are not finite")
+    logits = reference.astype(np.float64)
+    centred = logits - logits.mean(axis=-1, keepdims=True)
+    largest = logits.max(axis=-1, keepdims=True)
+    logprobs = logits - largest - np.log(np.exp(logits - largest).sum(axis=-1, keepdims=True))
+    difference = top.values - np.take_along_axis(logprobs, top.tokens, axis=-1)
+    return Distance(
+        positions=int(np.prod(reference.shape[:-1])),
+        top1_agreement=float((reference.argmax(-1) == top.tokens[..., 0]).mean()),
         logit_distance=float(np.sqrt((difference**2).mean() / (centred**2).mean())),
         max_logit_diff=float(np.abs(difference).max()),
     )

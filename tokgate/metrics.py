@@ -36,9 +36,13 @@ class Round:
     total_s: float
     cpu_s: float
     peak_rss_bytes: int
+    tpot_s: float | None = None
 
     def values(self) -> dict[str, float]:
-        """Metric name -> value. TPOT is (E2EL - TTFT) / (n - 1) and exists only for n > 1 tokens a sequence."""
+        """Metric name -> value. TPOT is (E2EL - TTFT) / (n - 1) and exists only for n > 1 tokens a sequence.
+
+        `tpot_s` is that of an engine that knows it by sequence.
+        """
         per_sequence = self.output_tokens // self.batch
         values = {
             "output_throughput": self.output_tokens / self.total_s,
@@ -48,5 +52,6 @@ class Round:
             "peak_memory": float(self.peak_rss_bytes),
         }
         if per_sequence > 1:
-            values["tpot"] = (self.total_s - self.prefill_s) / (per_sequence - 1)
+            whole_batch_s = (self.total_s - self.prefill_s) / (per_sequence - 1)
+            values["tpot"] = whole_batch_s if self.tpot_s is None else self.tpot_s
         return values

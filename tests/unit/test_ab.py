@@ -108,7 +108,7 @@ def test_a_side_that_cannot_measure_is_4_and_named(ab: Ab, side: str) -> None:
     python = str(ab.reference) if side == "reference" else sys.executable
     done = ab(script={"of": {python: {"crash": True}}})
     assert done.status == 4
-    assert f"{side} ({python}): the onnx worker failed" in done.out.replace("\n", " ")
+    assert f"{side} ({python}): the onnx worker failed".replace(" ", "") in "".join(done.out.split())
     assert not done.session.valid
 
 
@@ -158,7 +158,7 @@ def test_ctrl_c_is_130_and_keeps_what_had_ended_as_invalid(ab: Ab) -> None:
 
 
 def test_a_strict_run_is_4_where_pairs_settle_nothing(ab: Ab) -> None:
-    """Launches that differ by 20% show nothing of the size of a margin in 12 pairs."""
-    script = {"noise": 0.2}
+    """Every second launch is slower by 20%: in turns, that makes pairs of either sign and settles nothing."""
+    script = {"wobble": 0.2}
     assert ab("-k", FP32, script=script).status == 0
     assert ab("-k", FP32, "--strict", script=script).status == 4

@@ -13,6 +13,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tokgate.accuracy import TopLogprobs
+
 Tokens = NDArray[np.int64]
 Logits = NDArray[np.float32]
 
@@ -20,6 +22,7 @@ Logits = NDArray[np.float32]
 _ENGINES = {
     "onnx": "tokgate.engines.onnxruntime:OnnxRuntimeEngine",
     "transformers": "tokgate.engines.transformers:TransformersEngine",
+    "vllm": "tokgate.engines.vllm:VllmEngine",
 }
 
 
@@ -27,12 +30,15 @@ _ENGINES = {
 class Generation:
     """What one generate call did: `tokens` [batch, output_len], and its wall seconds.
 
-    `prefill_s` runs from the call to the first token of every sequence being known; `total_s` to the last.
+    `prefill_s` runs from the call to the first token of every sequence being known; `total_s` to the last. An
+    engine that serves its sequences as requests of their own gives the medians over them: of the time to the
+    first token as `prefill_s`, of the time per output token after it as `tpot_s`.
     """
 
     tokens: Tokens
     prefill_s: float
     total_s: float
+    tpot_s: float | None = None
 
 
 class Engine(Protocol):
@@ -41,10 +47,11 @@ class Engine(Protocol):
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
         """Continues `prompts` [batch, prompt_len] by `output_len` >= 1 tokens each."""
 
-    def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits:
+    def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits | TopLogprobs:
         """Logits [batch, steps, vocab] that predict `continuation` [batch, steps], each step fed the true token.
 
-        Computed through the same prefill and decode path that `generate` uses.
+        Computed through the same prefill and decode path that `generate` uses. An engine that does not give
+        them all gives the largest.
         """
 
     def describe(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tokgate.gate.paired import (
     paired_prior,
     pairs_to_settle,
 )
-from tokgate.gate.rows import Case
+from tokgate.gate.rows import Case, undecided_between
 from tokgate.gate.ruling import Levels, Ruling, rule, rule_stored
 from tokgate.gate.scale import change_pct, delta_of, value_of
 from tokgate.gate.variance import NO_PRIOR, Prior
@@ -151,7 +151,6 @@ def _because(
         else f"{more} more pair{'s' if more > 1 else ''} would settle it, if nothing else changes"
     )
     return [
-        f"neither a regression (at least {lower_pct:.1f}% worse, tolerance {limits.tolerance_pct:g}%) nor a pass "
-        f"(at most {upper_pct:.1f}% worse, margin {limits.margin_pct:g}%)",
+        undecided_between(ruling.ci_pct, limits),
         remedy,
     ]

@@ -9,7 +9,7 @@ from tokgate.gate.comparison import Comparison, compare, sessions_to_settle
 from tokgate.gate.defaults import Thresholds, thresholds
 from tokgate.gate.reference import Past, Reference
 from tokgate.gate.ruling import PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule_stored
-from tokgate.gate.scale import change_pct, delta_of, harm, launch_values, session_value, value_of
+from tokgate.gate.scale import change_pct, delta_of, harm, in_words, launch_values, session_value, value_of
 from tokgate.gate.variance import NO_PRIOR, Prior
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.session import Row
@@ -149,10 +149,7 @@ def _because(case: Case, ruling: Ruling, confirmed: bool | None, level: float, l
         return [f"better by at least {-upper_pct:.1f}%, tolerance {tolerance_pct:g}%; {remedy}", *gate]
     if ruling.verdict is Verdict.PASS:
         return [f"no regression shown: the change is below {upper_pct:+.1f}%, margin {margin_pct:g}%", *gate]
-    undecided = (
-        f"neither a regression (at least {lower_pct:.1f}% worse, tolerance {tolerance_pct:g}%) nor a pass "
-        f"(at most {upper_pct:.1f}% worse, margin {margin_pct:g}%)"
-    )
+    undecided = undecided_between(ruling.ci_pct, case.thresholds)
     return [undecided, _remedy(case, level, levels), *gate]
 
 
@@ -167,6 +164,14 @@ def _regressed(case: Case, ruling: Ruling, confirmed: bool | None) -> list[str]:
         "fresh launches are as slow" if confirmed else "judged in one stage: no fresh launches were made to confirm it"
     )
     return [seen, stage, "find what changed; if it is meant, tokgate accept --replace says so"]
+
+
+def undecided_between(ci_pct: tuple[float, float], limits: Thresholds) -> str:
+    """Why an interval settles nothing."""
+    return (
+        f"between {in_words(ci_pct[0])} and {in_words(ci_pct[1])}: neither beyond the tolerance of "
+        f"{limits.tolerance_pct:g}% nor within the margin of {limits.margin_pct:g}%"
+    )
 
 
 def _remedy(case: Case, level: float, levels: Levels) -> str:

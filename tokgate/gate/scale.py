@@ -33,6 +33,11 @@ def change_pct(delta: float, better: Better) -> float:
     return -100.0 * math.expm1(-delta) if better == "higher" else 100.0 * math.expm1(delta)
 
 
+def in_words(pct: float) -> str:
+    """A change in percent as people say it: "3.1% worse", "0.4% better"."""
+    return f"{abs(pct):.1f}% {'worse' if pct >= 0 else 'better'}"
+
+
 def delta_of(pct: float, better: Better) -> float:
     """The inverse of `change_pct`; `pct` is below 100."""
     return -math.log1p(-pct / 100.0) if better == "higher" else math.log1p(pct / 100.0)

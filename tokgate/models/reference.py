@@ -25,6 +25,7 @@ def write(emit: Callable[[dict[str, Any]], None], checkpoint: str, out: str) -> 
     prompts = random_prompts(_PROMPTS, _PROMPT_LEN, _vocab_size(checkpoint), _SEED)
     continuation = engine.generate(prompts, _STEPS).tokens
     logits = engine.forced_logits(prompts, continuation)
+    assert not isinstance(logits, accuracy.TopLogprobs), "transformers gives every logit"
     accuracy.Reference(prompts, continuation, logits).save(Path(out))
     return {"reference": f"transformers fp32, {_PROMPTS} prompts of {_PROMPT_LEN} tokens, {_STEPS} steps"}
 

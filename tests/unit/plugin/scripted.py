@@ -4,7 +4,8 @@ TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scena
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
 `unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
 (name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
-deviation of launches). `of` holds the same for single interpreters, by their path: {PYTHON: {"slow": 1.3}}.
+deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same for single
+interpreters, by their path: {PYTHON: {"slow": 1.3}}.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": script.get("wrong", 1e-6),
     }  # fmt: skip
     luck = random.Random(f"{python} {plan.order_seed}").gauss(0, script.get("noise", 0.002))
+    luck += script.get("wobble", 0.0) * (launched % 2)
     for _, row in plan.order():
         on_round(row.scenario)
         if row.scenario in script.get("disturbed", []):

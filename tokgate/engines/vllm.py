@@ -1,0 +1,147 @@
+"""vLLM offline: `LLM.generate` as its documentation shows it. Serves vLLM 0.19 to 0.32, on CUDA and on the CPU.
+
+Settings go to vLLM's engine arguments as they are, whatever they are: what vLLM does not know it refuses itself,
+by name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+# Reading back what was chosen calls a function in vLLM's own worker processes, which are ours.
+os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+
+import torch
+import vllm
+
+from tokgate.accuracy import TopLogprobs
+from tokgate.engines import Generation, Tokens
+
+# What makes rows comparable; a scenario's own settings win.
+_DEFAULTS: dict[str, Any] = {
+    # A round repeats its prompts: with the cache on, from the second round on it would have no prefill.
+    "enable_prefix_caching": False,
+    # TTFT, preemptions and KV cache use come from vLLM's own statistics.
+    "disable_log_stats": False,
+    "seed": 0,
+}
+# As many as vLLM gives unless it is told otherwise.
+_TOP_LOGPROBS = 20
+_COUNTERS = (
+    "vllm:num_preemptions",
+    "vllm:prefix_cache_queries",
+    "vllm:prefix_cache_hits",
+    "vllm:spec_decode_num_draft_tokens",
+    "vllm:spec_decode_num_accepted_tokens",
+)
+
+
+class VllmEngine:
+    """One `LLM`. `threads` is not used: vLLM binds its own."""
+
+    def __init__(self, model_dir: str, threads: int, settings: dict[str, Any]) -> None:
+        self._llm = vllm.LLM(model=model_dir, **{**_DEFAULTS, **settings})
+        self._chosen = self._read_back()
+
+    def generate(self, prompts: Tokens, output_len: int) -> Generation:
+        """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
+        inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
+        params = vllm.SamplingParams(temperature=0.0, max_tokens=output_len, ignore_eos=True)
+        started = time.perf_counter()
+        outputs = self._llm.generate(inputs, params, use_tqdm=False)
+        total_s = time.perf_counter() - started
+        tokens = np.full((len(inputs), output_len), -1, np.int64)
+        for row, output in zip(tokens, outputs, strict=True):
+            made = output.outputs[0].token_ids[:output_len]
+            row[: len(made)] = made
+        stats = [output.metrics for output in outputs]
+        decode_s = [stat.last_token_ts - stat.first_token_ts for stat in stats]
+        return Generation(
+            tokens,
+            prefill_s=median(stat.first_token_latency for stat in stats),
+            total_s=total_s,
+            tpot_s=median(decode_s) / (output_len - 1) if output_len > 1 else None,
+        )
+
+    def forced_logits(self, prompts: Tokens, continuation: Tokens) -> TopLogprobs:
+        """The largest log-probabilities at each position; vLLM gives no whole vocabulary at a bearable price."""
+        steps = continuation.shape[1]
+        inputs = [
+            {"prompt_token_ids": [*prompt, *tail[:step]]}
+            for prompt, tail in zip(prompts.tolist(), continuation.tolist(), strict=True)
+            for step in range(steps)
+        ]
+        params = vllm.SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True, logprobs=_TOP_LOGPROBS)
+        outputs = self._llm.generate(inputs, params, use_tqdm=False)
+        tops = [
+            sorted(output.outputs[0].logprobs[0].items(), key=lambda item: -item[1].logprob)[:_TOP_LOGPROBS]
+            for output in outputs
+        ]
+        shape = (prompts.shape[0], steps, -1)
+        return TopLogprobs(
+            np.array([[token for token, _ in top] for top in tops], np.int64).reshape(shape),
+            np.array([[entry.logprob for _, entry in top] for top in tops], np.float32).reshape(shape),
+        )
+
+    def describe(self) -> dict[str, str]:
+        return {"vllm": vllm.__version__, "torch": torch.__version__, **self._chosen}
+
+    def counters(self) -> dict[str, float]:
+        """vLLM's own counters since the start, by name; those it does not have are left out."""
+        found = {metric.name: float(metric.value) for metric in self._llm.get_metrics() if metric.name in _COUNTERS}
+        return {name.removeprefix("vllm:"): value for name, value in found.items()}
+
+    def _read_back(self) -> dict[str, str]:
+        config = self._llm.llm_engine.vllm_config
+        blocks, block_size = config.cache_config.num_gpu_blocks, config.cache_config.block_size
+        return {
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "quantization": str(config.model_config.quantization),
+            "cudagraph_mode": getattr(config.compilation_config.cudagraph_mode, "name", "none"),
+            "enforce_eager": str(config.model_config.enforce_eager),
+            "kv_cache_dtype": str(config.cache_config.cache_dtype),
+            "kv_cache_tokens": str(blocks * block_size if blocks else "unknown"),
+            "max_model_len": str(config.model_config.max_model_len),
+            "max_num_seqs": str(config.scheduler_config.max_num_seqs),
+            "max_num_batched_tokens": str(config.scheduler_config.max_num_batched_tokens),
+            "chunked_prefill": str(config.scheduler_config.enable_chunked_prefill),
+            "attention_backend": self._asked(_attention_backend),
+            "linear_kernel": self._asked(_linear_kernel),
+        }
+
+    def _asked(self, question: Callable[[Any], str]) -> str:
+        """A question to the first of vLLM's workers; what a version cannot answer is told as such."""
+        try:
+            return str(self._llm.collective_rpc(question)[0])
+        except Exception as error:  # recorded, never a reason not to measure: the attributes are vLLM's internals
+            return f"unknown ({type(error).__name__})"
+
+
+def _attention_backend(worker: Any) -> str:
+    groups = worker.model_runner.attn_groups
+    return ", ".join(sorted({str(group.backend.get_name()) for layer in groups for group in layer}))
+
+
+def _linear_kernel(worker: Any) -> str:
+    """The kernel of the first quantised layer, or the class of the method where there is no such choice."""
+    for module in worker.model_runner.model.modules():
+        method = getattr(module, "quant_method", None)
+        scheme = getattr(module, "scheme", None)
+        kernel = getattr(scheme, "kernel", None)
+        if kernel is not None:
+            return type(kernel).__name__
+        if method is not None and "Linear" in type(method).__name__:
+            return type(scheme or method).__name__
+    return "none"
+
+
+def compile_cache() -> Path:
+    """Where vLLM keeps what it compiled."""
+    return Path(os.environ.get("VLLM_CACHE_ROOT", Path.home() / ".cache" / "vllm"))

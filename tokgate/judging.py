@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 
 from tokgate import baselines, session
 from tokgate.errors import InputError
+from tokgate.gate.history import Baselines
 from tokgate.gate.judge import judge_session
 from tokgate.gate.verdict import SessionVerdict
 from tokgate.serving import vllm_file, vllm_result
@@ -19,9 +21,16 @@ from tokgate.serving.workload import Workload, fitting, model_notes, named, work
 from tokgate.session import Session
 
 
-def judge_file(
-    path: Path, baselines_dir: Path, machine: str | None = None, scenario: str | None = None
-) -> tuple[Session, SessionVerdict]:
+@dataclass(frozen=True)
+class Judged:
+    """A stored session, its verdict, and what it was held against."""
+
+    session: Session
+    verdict: SessionVerdict
+    baselines: Baselines
+
+
+def judge_file(path: Path, baselines_dir: Path, machine: str | None = None, scenario: str | None = None) -> Judged:
     """Judges the session in `path`. `machine` overrides its machine id; `scenario` narrows it to one scenario.
 
     A file of `vllm bench serve` says nothing of either: `machine` is required, and `scenario` names the row that it
@@ -36,12 +45,10 @@ def judge_file(
         found.machine = {**found.machine, "id": session.check_slug("--machine", machine)}
     if scenario is not None:
         found = _narrowed(found, scenario, path)
-    return found, _judged(found, baselines_dir)
+    return _judged(found, baselines_dir)
 
 
-def _judge_vllm(
-    file: VllmFile, path: Path, baselines_dir: Path, machine: str | None, scenario: str | None
-) -> tuple[Session, SessionVerdict]:
+def _judge_vllm(file: VllmFile, path: Path, baselines_dir: Path, machine: str | None, scenario: str | None) -> Judged:
     if machine is None:
         raise InputError(
             f"{path}: a file of vllm bench serve does not say on which machine the server ran; say it: "
@@ -54,8 +61,9 @@ def _judge_vllm(
     reasons = faults if row is None else [*faults, *work_faults(file, row)]
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
     found = session.validate(vllm_result.to_session(file, row.scenario if row else None, reasons, machine, written))
-    verdict = _judged(found, baselines_dir)
-    return found, dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
+    judged = _judged(found, baselines_dir)
+    verdict = dataclasses.replace(judged.verdict, notes=(*notes, *judged.verdict.notes))
+    return dataclasses.replace(judged, verdict=verdict)
 
 
 def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source: str, faulty: bool) -> Workload | None:
@@ -71,9 +79,10 @@ def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source
         return None
 
 
-def _judged(found: Session, baselines_dir: Path) -> SessionVerdict:
+def _judged(found: Session, baselines_dir: Path) -> Judged:
     store = baselines.load(baselines_dir, found.machine_id)
-    return judge_session(found, store, baselines.load_limits(baselines_dir, found.machine_id))
+    limits = baselines.load_limits(baselines_dir, found.machine_id)
+    return Judged(found, judge_session(found, store, limits), store)
 
 
 def _vllm_file(path: Path) -> VllmFile | None:

@@ -61,7 +61,10 @@ def test_a_sixth_night_like_the_five_passes(tokgate: Tokgate) -> None:
 def test_a_night_20_percent_slower_fails(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
     tokgate.accept()
     assert tokgate("judge", tokgate.file(night("slow", slower=0.2))) == 1
-    assert "REGRESSED" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"REGRESSED {SCENARIOS[0]} output_throughput\n" in said
+    assert "worse than the" in said
+    assert f"again: pytest -m cpu --perf-profile=nightly -k '[{SCENARIOS[0]}]'" in said
 
 
 def test_nothing_to_compare_with_is_3_where_required(tokgate: Tokgate) -> None:

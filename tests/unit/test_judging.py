@@ -228,7 +228,7 @@ def test_no_wrong_count_or_latency_passes(tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.getbasetemp() / "mutated.json"
     path.write_text(json.dumps(result(**changes)))
     try:
-        _, verdict = judge_file(path, BASELINES, "nvidia-t4")
+        verdict = judge_file(path, BASELINES, "nvidia-t4").verdict
     except InputError:
         return
     assert verdict.outcome in (Outcome.INVALID, Outcome.FAIL)

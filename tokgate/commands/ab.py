@@ -154,8 +154,8 @@ def _without_store(verdict: SessionVerdict) -> SessionVerdict:
 def _print(device: DeviceRun, rows: list[Scenario], session: Session, verdict: SessionVerdict) -> None:
     """The table, then why of each row that did not pass and how to measure it again."""
     from tokgate.gate.verdict import Verdict
-    from tokgate.report.outcome import words_of
     from tokgate.report.terminal import closing_words, print_verdict
+    from tokgate.report.words import words_of
 
     print_verdict(session, verdict, device.skipped())
     for scenario in rows:

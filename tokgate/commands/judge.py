@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
+    from tokgate.report.words import regressions
 
     if not args.baselines.exists():
         print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
@@ -44,18 +45,20 @@ def run(args: argparse.Namespace) -> int:
     refusal: TokgateError | None = None
     for path in args.files:
         try:
-            session, verdict = judge_file(path, args.baselines, args.machine, args.scenario)
+            judged = judge_file(path, args.baselines, args.machine, args.scenario)
         except InputError as error:
             # The others are judged all the same; bad input decides the exit status.
             print(f"tokgate: {error}", file=sys.stderr)
             refusal = error
             continue
-        verdicts.append(verdict)
+        verdicts.append(judged.verdict)
         if args.json:
-            print(json.dumps(to_json(verdict)))
-        else:
-            print_verdict(session, verdict)
-            print_score_cards(verdict)
+            print(json.dumps(to_json(judged.verdict)))
+            continue
+        print_verdict(judged.session, judged.verdict)
+        for line in regressions(judged.session, judged.verdict, judged.baselines):
+            print(line)
+        print_score_cards(judged.verdict)
     if refusal is not None:
         return refusal.exit_status
     return exit_status(verdicts, require_baseline=args.require_baseline, strict=args.strict)

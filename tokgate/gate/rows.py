@@ -143,7 +143,7 @@ def _because(case: Case, ruling: Ruling, confirmed: bool | None, level: float, l
     if ruling.ci_pct is None:
         more = 5 - case.comparison.sessions
         return [f"provisional: 1 accepted session; accept {more} more", *gate]
-    lower_pct, upper_pct = ruling.ci_pct
+    upper_pct = ruling.ci_pct[1]
     if ruling.verdict is Verdict.IMPROVED:
         remedy = "accept the session to hold later ones against it"
         return [f"better by at least {-upper_pct:.1f}%, tolerance {tolerance_pct:g}%; {remedy}", *gate]

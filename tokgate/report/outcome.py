@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tokgate.gate.explain import PARTS, explain
 from tokgate.gate.verdict import RowVerdict, Verdict
+from tokgate.report.words import what_moved, words_of
 from tokgate.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
             _add(outcome, row, _nothing_to_compare(run), require_baseline, strict)
     outcome.failures += [f"LIMIT {limit.scenario}: {limit.why}" for limit in verdict.limits if limit.broken]
     if outcome.failures and not verdict.reasons:
-        moved = _moved_in_pairs(verdict.rows) or explain(session, run.baselines, scenario.id)
-        outcome.failures += [*moved, f"again: {again}"]
+        outcome.failures += [*what_moved(session, verdict, run.baselines, scenario.id), f"again: {again}"]
     return outcome
 
 
@@ -62,17 +60,6 @@ def suite_outcome(run: DeviceRun, require_baseline: bool, strict: bool) -> ItemO
     return outcome
 
 
-def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
-    """The parts of a request that were measured in pairs, each against the reference, the one that moved most first."""
-    paired = [row for row in rows if row.pairs and row.metric in PARTS and row.change_pct is not None]
-    return [
-        f"{PARTS[row.metric]} ({row.metric}) {abs(row.change_pct or 0):.1f}% "
-        f"{'slower' if (row.change_pct or 0) > 0 else 'faster'} than the reference, {row.baseline_value:.4g} -> "
-        f"{row.current_value:.4g} {row.unit}, in {row.pairs} pairs"
-        for row in sorted(paired, key=lambda row: -(row.change_pct or 0))
-    ]
-
-
 def _nothing_to_compare(run: DeviceRun) -> str:
     """The same words for every row, so that pytest shows them once."""
     held = "the reference alone" if run.options.reference else "nothing"
@@ -81,11 +68,6 @@ def _nothing_to_compare(run: DeviceRun) -> str:
         f"compared with {held}. "
         'Measure on 5 nights, then: tokgate accept SESSION... --reason "..."'
     )
-
-
-def words_of(row: RowVerdict) -> str:
-    """A row's verdict and why, a line each."""
-    return "\n  ".join([f"{row.verdict} {row.scenario} {row.metric}", *row.why])
 
 
 def _add(outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Change", "accept", "load", "load_limits", "load_workloads"]
+__all__ = ["Change", "Shelf", "accept", "load", "load_limits", "load_workloads"]
 
 LOCK_NAME = ".lock"
 LOCK_TIMEOUT_S = 60.0
@@ -39,6 +40,16 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     machine: str
     scenario: str
     sessions: list[Accepted]
+
+
+class Shelf:
+    """The store in `root`, each machine's files read once: for judging many sessions in a row."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.baselines = functools.cache(functools.partial(load, root))
+        self.limits = functools.cache(functools.partial(load_limits, root))
+        self.workloads = functools.cache(functools.partial(load_workloads, root))
 
 
 def load(root: Path, machine_id: str) -> Baselines:

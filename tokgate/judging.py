@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from tokgate import baselines, session
+from tokgate import session
+from tokgate.baselines import Shelf
 from tokgate.errors import InputError
 from tokgate.gate.history import Baselines
 from tokgate.gate.judge import judge_session
@@ -19,6 +20,9 @@ from tokgate.serving import vllm_file, vllm_result
 from tokgate.serving.vllm_file import VllmFile
 from tokgate.serving.workload import Workload, fitting, model_notes, named, work_faults
 from tokgate.session import Session
+
+# Without any of these keys it is none; a session of many launches is large, and need not be decoded twice.
+_VLLM_MARKS = tuple(f'"{key}"'.encode() for key in vllm_file.MARKS)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Judged:
     baselines: Baselines
 
 
-def judge_file(path: Path, baselines_dir: Path, machine: str | None = None, scenario: str | None = None) -> Judged:
+def judge_file(path: Path, shelf: Shelf, machine: str | None = None, scenario: str | None = None) -> Judged:
     """Judges the session in `path`. `machine` overrides its machine id; `scenario` narrows it to one scenario.
 
     A file of `vllm bench serve` says nothing of either: `machine` is required, and `scenario` names the row that it
@@ -39,29 +43,29 @@ def judge_file(path: Path, baselines_dir: Path, machine: str | None = None, scen
     """
     file = _vllm_file(path)
     if file is not None:
-        return _judge_vllm(file, path, baselines_dir, machine, scenario)
+        return _judge_vllm(file, path, shelf, machine, scenario)
     found = session.read(path)
     if machine is not None:
         found.machine = {**found.machine, "id": session.check_slug("--machine", machine)}
     if scenario is not None:
         found = _narrowed(found, scenario, path)
-    return _judged(found, baselines_dir)
+    return _judged(found, shelf)
 
 
-def _judge_vllm(file: VllmFile, path: Path, baselines_dir: Path, machine: str | None, scenario: str | None) -> Judged:
+def _judge_vllm(file: VllmFile, path: Path, shelf: Shelf, machine: str | None, scenario: str | None) -> Judged:
     if machine is None:
         raise InputError(
             f"{path}: a file of vllm bench serve does not say on which machine the server ran; say it: "
-            f"--machine ID, a folder of {baselines_dir} such as nvidia-t4"
+            f"--machine ID, a folder of {shelf.root} such as nvidia-t4"
         )
-    workloads = baselines.load_workloads(baselines_dir, session.check_slug("--machine", machine))
+    workloads = shelf.workloads(session.check_slug("--machine", machine))
     faults = vllm_result.faults(file)
     row = _row(file, workloads, scenario, str(path), bool(faults))
     notes = [] if row is None else [*model_notes(file, row, scenario is not None), *vllm_result.notes(file)]
     reasons = faults if row is None else [*faults, *work_faults(file, row)]
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
     found = session.validate(vllm_result.to_session(file, row.scenario if row else None, reasons, machine, written))
-    judged = _judged(found, baselines_dir)
+    judged = _judged(found, shelf)
     verdict = dataclasses.replace(judged.verdict, notes=(*notes, *judged.verdict.notes))
     return dataclasses.replace(judged, verdict=verdict)
 
@@ -79,17 +83,19 @@ def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source
         return None
 
 
-def _judged(found: Session, baselines_dir: Path) -> Judged:
-    store = baselines.load(baselines_dir, found.machine_id)
-    limits = baselines.load_limits(baselines_dir, found.machine_id)
-    return Judged(found, judge_session(found, store, limits), store)
+def _judged(found: Session, shelf: Shelf) -> Judged:
+    accepted = shelf.baselines(found.machine_id)
+    return Judged(found, judge_session(found, accepted, shelf.limits(found.machine_id)), accepted)
 
 
 def _vllm_file(path: Path) -> VllmFile | None:
     """The file as one of `vllm bench serve`; None if it is none, and what else it is session.read says."""
     try:
+        content = path.read_bytes()
+        if not any(mark in content for mark in _VLLM_MARKS):
+            return None
         # The standard library's decoder: Python writes NaN where it has one, and the refusal should name the key.
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
     except (OSError, ValueError):
         return None
     except RecursionError:

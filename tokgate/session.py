@@ -186,6 +186,8 @@ def read(path: Path) -> Session:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: its JSON is nested too deeply to be a session") from None
     if isinstance(data, dict) and "tokgate" in data and "benchmarks" in data:
         data = data["tokgate"]
     return from_builtins(data, str(path))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving.examples import SCENARIO, all_failed, detailed, result, without
 
+from tokgate.baselines import Shelf
 from tokgate.cli import main
 from tokgate.errors import InputError
 from tokgate.gate.verdict import Outcome
@@ -228,7 +229,7 @@ def test_no_wrong_count_or_latency_passes(tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.getbasetemp() / "mutated.json"
     path.write_text(json.dumps(result(**changes)))
     try:
-        verdict = judge_file(path, BASELINES, "nvidia-t4").verdict
+        verdict = judge_file(path, Shelf(BASELINES), "nvidia-t4").verdict
     except InputError:
         return
     assert verdict.outcome in (Outcome.INVALID, Outcome.FAIL)

@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from tokgate.baselines import Shelf
     from tokgate.gate.verdict import exit_status, to_json
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
@@ -41,11 +42,12 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.baselines.exists():
         print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
+    shelf = Shelf(args.baselines)
     verdicts = []
     refusal: TokgateError | None = None
     for path in args.files:
         try:
-            judged = judge_file(path, args.baselines, args.machine, args.scenario)
+            judged = judge_file(path, shelf, args.machine, args.scenario)
         except InputError as error:
             # The others are judged all the same; bad input decides the exit status.
             print(f"tokgate: {error}", file=sys.stderr)

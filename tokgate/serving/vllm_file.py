@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from tokgate.errors import InputError
 
 # Keys that it has always written; a file with most of them is one, perhaps a damaged one.
-_MARKS = ("num_prompts", "max_concurrency", "completed", "total_output_tokens", "output_throughput")
+MARKS = ("num_prompts", "max_concurrency", "completed", "total_output_tokens", "output_throughput")
 STATISTICS = ("mean", "median", "p99")
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
 DATE_FORMAT = "%Y%m%d-%H%M%S"
@@ -61,7 +61,7 @@ class VllmFile:
 
 def is_vllm_file(data: object) -> bool:
     """Whether decoded JSON is such a file, whole or not."""
-    return isinstance(data, dict) and sum(key in data for key in _MARKS) >= 3
+    return isinstance(data, dict) and sum(key in data for key in MARKS) >= 3
 
 
 def parse(data: Mapping[str, Any], source: str) -> VllmFile:

@@ -1,7 +1,8 @@
 """The `tokgate` command: what is not a test run.
 
 Exit status: 0 pass, 1 regression or broken limit, 2 bad input, 3 nothing to compare with where a baseline is
-required, 4 invalid measurement, or inconclusive under --strict; of several the first of 2, 4, 1, 3.
+required, 4 invalid measurement, or inconclusive under --strict; of several the first of 2, 4, 1, 3. 70: tokgate itself
+failed, which is no verdict.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from tokgate import __version__
@@ -17,6 +19,8 @@ from tokgate.errors import TokgateError
 
 COMMANDS = (accept, judge, doctor, prove, ab)
 _SIGPIPE_STATUS = 128 + 13
+# EX_SOFTWARE of sysexits.h.
+_FAULT_STATUS = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"tokgate: {error}; nothing was left half written", file=sys.stderr)
         return 2
+    except Exception:  # a fault of ours: Python would exit with 1, which is a regression here
+        traceback.print_exc()
+        print("tokgate: this is a fault of tokgate itself, and no verdict", file=sys.stderr)
+        return _FAULT_STATUS
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -115,8 +115,10 @@ def validate(session: Session) -> Session:
         )
     if session.schema < 1:
         raise InputError(f"session {session.id!r} has schema {session.schema}; expected {SCHEMA}")
-    if not session.id:
-        raise InputError("a session has an empty id")
+    if not session.id or "/" in session.id:
+        raise InputError(f"a session has the id {session.id!r}; expected a name without '/': it names its file")
+    if session.family_size is not None and session.family_size < 0:
+        raise InputError(f"session {session.id!r}: family_size is {session.family_size}; expected a count of rows")
     check_slug("machine.id", session.machine.get("id"))
     if session.machine.get("kind") not in ("cpu", "gpu"):
         raise InputError(f"machine.kind is {session.machine.get('kind')!r}; expected 'cpu' or 'gpu'")

@@ -147,3 +147,21 @@ def test_no_command_and_unknown_commands_are_refused() -> None:
         with pytest.raises(SystemExit) as stop:
             main(argv)
         assert stop.value.code == 2
+
+
+def test_what_could_not_be_judged_says_why(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate("accept", tokgate.file(night("only")), "--reason", "x")
+    capsys.readouterr()
+    assert tokgate("judge", tokgate.file(night("second"))) == 0
+    said = capsys.readouterr().out
+    assert f"INCONCLUSIVE {SCENARIOS[0]} output_throughput and 5 more rows" in said
+    assert "accept 4 more" in said
+
+
+def test_a_fault_of_ours_is_no_verdict(
+    tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python would exit with 1, which is a regression here."""
+    monkeypatch.setattr("tokgate.judging.judge_session", lambda *args: 1 / 0)
+    assert tokgate("judge", tokgate.file(night("first"))) == 70
+    assert "a fault of tokgate itself" in capsys.readouterr().err

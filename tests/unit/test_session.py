@@ -60,7 +60,7 @@ ROW = json.loads(msgspec.json.encode(make_row([[1.0]])))
     [
         (faulty(schema=2), "schema 2; this tokgate reads up to 1: upgrade"),
         (faulty(schema=0), "expected 1"),
-        (faulty(id=""), "empty id"),
+        (faulty(id=""), "the id ''"),
         (faulty(machine={"id": "../up", "kind": "cpu"}), "machine.id"),
         (faulty(machine={"id": "m", "kind": "tpu"}), "'cpu' or 'gpu'"),
         (faulty(reasons=["swap"]), "marked valid and yet"),

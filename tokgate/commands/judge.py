@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
-    from tokgate.report.words import regressions
+    from tokgate.report.words import regressions, reservations
 
     if not args.baselines.exists():
         print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(to_json(judged.verdict)))
             continue
         print_verdict(judged.session, judged.verdict)
-        for line in regressions(judged.session, judged.verdict, judged.baselines):
-            print(line)
+        told = [*regressions(judged.session, judged.verdict, judged.baselines), *reservations(judged.verdict)]
+        print("\n".join(told), end="\n" if told else "")
         print_score_cards(judged.verdict)
     if refusal is not None:
         return refusal.exit_status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from tokgate.gate.history import Accepted
 from tokgate.session import Session
 
 ABSENT = "absent"
+# Power limit, MIG, GPU name and count, memory, CPU model, cores: what a machine is, not how it fares.
+_STABLE = re.compile(r"power_limit|mig(_|$)|(gpu_)?(name|count|memory)(_|$)|gpus?$|cpu_(model|name)|(usable_)?cores$")
+_PASSING = re.compile(r"free|used|available")
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Difference:
 
 
 def stable_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """Stable facts (fingerprint["stable"]) that differ between two fingerprints.
+    """Stable facts that differ between two fingerprints.
 
     A fact that stands on one side only differs too, except where the other side records no stable fact at
     all: files made by hand or by another tool have an id and a kind, and the id has to do.
     """
-    old, new = before.get("stable") or {}, now.get("stable") or {}
+    old, new = stable_facts(before), stable_facts(now)
     if not old or not new:
         return []
     return [
@@ -39,6 +43,12 @@ def stable_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
         for name in sorted({*old, *new})
         if old.get(name, ABSENT) != new.get(name, ABSENT)
     ]
+
+
+def stable_facts(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """fingerprint["stable"], and what other tools write beside the id under names that say as much."""
+    beside = {name: value for name, value in fingerprint.items() if _STABLE.match(name) and not _PASSING.search(name)}
+    return {**beside, **(fingerprint.get("stable") or {})}
 
 
 def changes_since(accepted: Iterable[Accepted], session: Session) -> list[Difference]:

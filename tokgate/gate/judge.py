@@ -49,7 +49,7 @@ def judge_session(
         return unjudged(row, Verdict.NO_BASELINE, [held.why_none(row)])
 
     rows = [judged(row) for row in session.rows]
-    rows = [*_with_limits(rows, broken_limits), *_lost_rows(session, held), *_accuracy_rows(session, held)]
+    rows = [*_without_lost(_with_limits(rows, broken_limits), session, held), *_accuracy_rows(session, held)]
     gated = [case for case in cases.values() if case.row.gated]
     measured = sum(row.gated for row in session.rows)
     suite = judge_suite(gated, measured, session.gated_family, held.prior, level, levels)
@@ -126,16 +126,19 @@ def _with_limits(rows: Iterable[RowVerdict], limits: Sequence[LimitVerdict]) -> 
     return list(judged.values())
 
 
-def _lost_rows(session: Session, held: Reference) -> list[RowVerdict]:
-    """Rows that the accepted sessions gate and this one, though it measured their scenario, does not."""
+def _without_lost(rows: Iterable[RowVerdict], session: Session, held: Reference) -> list[RowVerdict]:
+    """The rows, INVALID those that the accepted sessions gate and this one does not.
+
+    Scenarios that it did not measure at all are told in a note.
+    """
     scenarios = {row.scenario for row in session.rows}
     here = {row.key for row in session.rows if row.gated}
-    why = "gated in the accepted sessions and not in this one: what is not measured cannot pass"
-    return [
-        RowVerdict(scenario, metric, Verdict.INVALID, (why,))
-        for scenario, metric in sorted(held.gated_keys() - here)
-        if scenario in scenarios
-    ]
+    why = ("gated in the accepted sessions and not in this one: what is not measured cannot pass",)
+    judged = {row.key: row for row in rows}
+    for key in sorted(held.gated_keys() - here):
+        if key[0] in scenarios:
+            judged[key] = RowVerdict(*key, Verdict.INVALID, why)
+    return list(judged.values())
 
 
 def _accuracy_rows(session: Session, held: Reference) -> list[RowVerdict]:
@@ -168,8 +171,10 @@ def _notes(session: Session, baselines: Baselines, held: Reference, cases: Seque
         notes.append("changed since the accepted sessions: " + ", ".join(map(str, changed)))
     absent = {scenario for scenario, _ in held.gated_keys()} - {row.scenario for row in session.rows}
     if absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         notes.append(
-            f"{len(absent)} accepted scenarios of this profile are not in this session: {', '.join(sorted(absent)[:3])}"
+            f"{len(absent)} accepted scenarios of this profile are not in this session: "
+            f"{', '.join(sorted(absent)[:3])}{more}"
         )
     if any(entry.id == session.id for entry in baselines):
         notes.append("this session is itself accepted; it is held against the others")

@@ -65,7 +65,7 @@ def judge_paired_row(
         row.scenario,
         row.metric,
         Verdict.INCONCLUSIVE,
-        (f"{pairs} pairs; at least {MIN_PAIRS} are needed, 12 are usual",),
+        (f"{pairs} of at least {MIN_PAIRS} pairs; 12 are usual",),
         gated=row.gated,
         unit=row.unit,
         better=row.better,

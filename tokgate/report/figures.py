@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from statistics import median
 
+from tokgate.gate.scale import session_value
 from tokgate.session import Row
 
 _SUFFIX = {"tok/s": "tok_s", "s": "s", "B": "bytes"}
 
 
 def typical(row: Row) -> float:
-    """What the row's launches showed: the median launch of the median iterations, in the row's unit."""
-    return median(median(launch) for launch in row.launches)
+    """The value the gate judges, in the row's unit: of each launch the median, of those the fastest half's mean."""
+    return session_value(row.launches, row.better)
 
 
 def figures(rows: Iterable[Row]) -> dict[str, float]:

@@ -162,7 +162,8 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
         return []
     gated = sum(row.gated for row in verdict.rows)
     seen = [row.mde_pct for row in blind if row.mde_pct is not None]
-    smallest = f"; they see {min(seen):.0f}% to {max(seen):.0f}% and more" if seen else ""
+    sizes = list(dict.fromkeys(f"{size:.0f}%" for size in (min(seen), max(seen)))) if seen else []
+    smallest = f"; they see changes from {' to '.join(sizes)} up" if seen else ""
     return [
         Text(
             f"BLIND: {len(blind)} of {gated} gated rows would miss a change as large as their margin{smallest}. "
@@ -184,7 +185,9 @@ def _closing_lines(verdict: SessionVerdict) -> list[Text]:
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(verdict.outcome.value, "bold yellow")
-    lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}", style=style))
+    kept = sum(not limit.broken for limit in verdict.limits)
+    limits = f"; {kept} of {len(verdict.limits)} limits kept" if verdict.limits else ""
+    lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}{limits}", style=style))
     shown = verdict.reasons[:_REASONS_SHOWN]
     lines += [Text(f"  {reason}") for reason in shown]
     if len(verdict.reasons) > len(shown):

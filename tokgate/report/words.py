@@ -9,6 +9,8 @@ from tokgate.gate.history import Baselines
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.session import Session
 
+_RESERVED = (Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.NO_BASELINE, Verdict.DRIFT)
+
 
 def words_of(row: RowVerdict) -> str:
     """A row's verdict and why, a line each."""
@@ -27,6 +29,25 @@ def regressions(session: Session, verdict: SessionVerdict, baselines: Baselines)
         yield from (words_of(row) for row in slower if row.scenario == scenario)
         yield from (f"  {line}" for line in what_moved(session, verdict, baselines, scenario))
         yield f"  again: pytest -m {session.machine_kind} --perf-profile={session.profile} -k '[{scenario}]'"
+
+
+def reservations(verdict: SessionVerdict) -> Iterator[str]:
+    """Why gated rows are neither PASS nor REGRESSED, rows with the same reason together; for an invalid session none.
+
+    Its own reasons say all of that.
+    """
+    if verdict.reasons:
+        return
+    rows: dict[tuple[Verdict, tuple[str, ...]], list[RowVerdict]] = {}
+    for row in verdict.rows:
+        if row.gated and row.verdict in _RESERVED:
+            # What a row measured differs from row to row; what stands after it is the reason.
+            rows.setdefault((row.verdict, row.why[1:] or row.why), []).append(row)
+    for (kind, why), alike in rows.items():
+        first = alike[0]
+        others = f" and {len(alike) - 1} more rows" if len(alike) > 1 else ""
+        seen = [first.why[0]] if first.why[1:] else []
+        yield "\n  ".join([f"{kind} {first.scenario} {first.metric}{others}", *seen, *why])
 
 
 def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from tokgate.errors import InputError
 MARKS = ("num_prompts", "max_concurrency", "completed", "total_output_tokens", "output_throughput")
 STATISTICS = ("mean", "median", "p99")
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
+_LATENCY_KEY = re.compile(rf"(mean|median|p[0-9.]+)_({'|'.join(LATENCIES)})_ms")
 DATE_FORMAT = "%Y%m%d-%H%M%S"
 # Files are shown with their long lists cut, and the cut marked as the last entry.
 CUT_MARK = "..."
@@ -75,7 +77,8 @@ def parse(data: Mapping[str, Any], source: str) -> VllmFile:
         tuple(file.list_of("output_lens", int)),
         tuple(file.list_of("ttfts", float)),
     )
-    keys = [f"{statistic}_{latency}" for statistic in STATISTICS for latency in LATENCIES]
+    # Whatever percentiles were asked for; a standard deviation may well be 0.
+    keys = [key.removesuffix("_ms") for key in data if isinstance(key, str) and _LATENCY_KEY.fullmatch(key)]
     return VllmFile(
         name=PurePath(source).name,
         model=file.text("model_id"),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from tokgate.serving.vllm_file import DATE_FORMAT, LATENCIES, STATISTICS, VllmFile
+from tokgate.serving.vllm_file import DATE_FORMAT, LATENCIES, VllmFile
 from tokgate.session import SCHEMA, Better, Row, Session
 
 PROFILE = "vllm-bench-serve"
@@ -45,6 +45,8 @@ def notes(result: VllmFile) -> list[str]:
             f"the file says {result.output_throughput:.7g} tok/s, and its {result.total_output_tokens} tokens in "
             f"{result.duration_s:.7g} s make {follows:.7g}: the file was edited, or its parts are of different runs"
         )
+    if result.failed is None:
+        found.append("the file does not say how many requests failed; that none is missing is judged by `completed`")
     cut = [f"{key} lists {len(values)}" for key, values in _lists(result) if 0 < len(values) < result.num_prompts]
     if cut:
         found.append(f"{', '.join(cut)} of {result.num_prompts} requests: the rest was cut and is not checked")
@@ -118,11 +120,11 @@ def _latency_faults(result: VllmFile) -> list[str]:
     found = []
     # Of one token there is no time per output token after the first.
     one_token_each = result.completed == result.total_output_tokens > 0
+    counted = ("ttft", "e2el") if one_token_each else LATENCIES
+    zero = [f"{key}_ms" for key, value in result.latencies_ms.items() if value == 0 and key.endswith(counted)]
+    if zero:
+        found.append(f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} 0: not measured, whatever was printed")
     for latency in ("ttft",) if one_token_each else ("ttft", "tpot"):
-        keys = [f"{statistic}_{latency}" for statistic in STATISTICS]
-        zero = [f"{key}_ms" for key in keys if result.latencies_ms.get(key) == 0]
-        if zero:
-            found.append(f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} 0: not measured, whatever was printed")
         if f"p99_{latency}" not in result.latencies_ms:
             found.append(
                 f"there is no p99_{latency}_ms; measure with --percentile-metrics ttft,tpot,itl,e2el "

@@ -49,3 +49,19 @@ def test_the_machines_peaks_are_measured_anew_each_night_and_no_change():
     baselines = store([night(0, 30e9), night(1, 30e9)])
     assert changes_since(baselines, night(9, 31e9)) == []
     assert changes_since(store([make_session(0, [make_row([[1]])])]), night(9, 31e9)) == []
+
+
+def test_facts_beside_the_id_count_as_stable_by_their_names():
+    """A file of another tool has no "stable": what a machine is differs, how it fares does not count."""
+    before = {
+        "id": "nvidia-t4",
+        "kind": "gpu",
+        "power_limit_w": 70,
+        "mig": "off",
+        "memory_free_mib": 9,
+        "driver": "535",
+    }
+    assert stable_differences(before, {**before, "memory_free_mib": 8, "driver": "580"}) == []
+    assert [str(found) for found in stable_differences(before, {**before, "power_limit_w": 60})] == [
+        "power_limit_w 70 -> 60"
+    ]

@@ -90,7 +90,7 @@ def test_too_few_pairs_are_no_pass(pairs):
     rows = [in_pairs(session.rows[0], 0.0, 1, pairs=pairs)]
     verdict = judge_session(make_session(9, rows), NOTHING)
     assert verdict.rows[0].verdict is Verdict.INCONCLUSIVE
-    assert f"{pairs} pairs; at least 3" in verdict.rows[0].why[0]
+    assert f"{pairs} of at least 3 pairs" in verdict.rows[0].why[0]
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 

@@ -101,7 +101,7 @@ def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: S
         judged = worst(verdict.of_scenario(scenario))
         table.add_row(
             Text(scenario.removeprefix(f"{group}.")),
-            *(_value(values.get(metric)) for metric in ("output_throughput", "ttft", "tpot")),
+            *(_value(values.get(metric), verdict) for metric in ("output_throughput", "ttft", "tpot")),
             Text(_change(judged)),
             Text(str(judged.verdict), style=_STYLES[judged.verdict]) if judged else "",
         )
@@ -137,8 +137,13 @@ def _group_lines(session: Session, group: str) -> list[Text]:
     return lines
 
 
-def _value(row: Row | None) -> str:
-    return text_of(typical(row), row.unit).removesuffix(" tok/s") if row else ""
+def _value(row: Row | None, verdict: SessionVerdict) -> str:
+    """The value that was judged: of a row in pairs the candidate's there."""
+    if row is None:
+        return ""
+    judged = verdict.row(*row.key)
+    value = judged.current_value if judged else None
+    return text_of(typical(row) if value is None else value, row.unit).removesuffix(" tok/s")
 
 
 def _change(row: RowVerdict | None) -> str:

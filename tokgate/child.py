@@ -66,7 +66,7 @@ def run_child(
         last: Event = {}
         try:
             assert child.stdout is not None
-            for event in _events(child.stdout.fileno(), silence_s):
+            for event in _events(child.pid, child.stdout.fileno(), silence_s):
                 last = event
                 on_event(event)
             _await_end(child.pid, silence_s)
@@ -90,24 +90,35 @@ def run_child(
         raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
 
 
-def _events(pipe: int, silence_s: float | None) -> Iterator[Event]:
-    """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`."""
-    waiting = select.poll()
-    waiting.register(pipe, select.POLLIN)
-    begun = b""
-    heard_s = time.monotonic()
-    while True:
-        left_s = None if silence_s is None else heard_s + silence_s - time.monotonic()
-        if left_s is not None and (left_s <= 0 or not waiting.poll(1e3 * left_s)):
-            raise _SilentError
-        read = os.read(pipe, 1 << 16)
-        *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
-        for event in map(_decode, lines):
-            if event is not None:
-                yield event
-                heard_s = time.monotonic()
-        if not read:
-            return
+def _events(pid: int, pipe: int, silence_s: float | None) -> Iterator[Event]:
+    """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
+
+    Ends with the child: what it forked may hold the pipe open for longer.
+    """
+    ended = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLIN)
+        waiting.register(ended, select.POLLIN)
+        begun = b""
+        heard_s = time.monotonic()
+        while True:
+            left_s = None if silence_s is None else heard_s + silence_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                raise _SilentError
+            ready = [handle for handle, _ in waiting.poll(None if left_s is None else 1e3 * left_s)]
+            if not ready:
+                raise _SilentError
+            read = os.read(pipe, 1 << 16) if pipe in ready else b""
+            *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
+            for event in map(_decode, lines):
+                if event is not None:
+                    yield event
+                    heard_s = time.monotonic()
+            if not read:
+                return
+    finally:
+        os.close(ended)
 
 
 def child_events() -> Emit:
@@ -129,6 +140,9 @@ def _exit_when_parent_is_gone() -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
+    if os.getpgrp() == os.getpid():
+        # The processes of an engine would live on, and hold the GPU's memory.
+        os.killpg(0, signal.SIGKILL)
     os._exit(70)
 
 

@@ -6,12 +6,19 @@ more, so there are few.
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from flow import ROOT, Measured, accepted_nights, measure, tokgate, worse
 
 from tokgate import session as sessions
+from tokgate.errors import MeasurementError
+from tokgate.launch import run_launch
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.scenario import load_matrix
 
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -66,3 +73,54 @@ def test_a_same_night_passes_and_a_slower_one_fails(measured: Measured, tmp_path
     assert tokgate("judge", path, "--baselines", store, "--require-baseline") == 0
     slower = sessions.write(worse(sixth, 0.20), tmp_path / "sessions")
     assert tokgate("judge", slower, "--baselines", store) == 1
+
+
+def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: Measured) -> None:
+    """vLLM works in a process of its own, which the kernel may kill for memory while the worker lives on."""
+    killed: list[int] = []
+
+    def kill_engine(scenario: str) -> None:
+        if not killed:
+            family = psutil.Process().children(recursive=True)
+            killed.extend(process.pid for process in family)
+            (engine,) = [process for process in family if process.ppid() != os.getpid() and "Engine" in _title(process)]
+            engine.kill()
+
+    with pytest.raises(MeasurementError, match="vllm worker failed: EngineDeadError"):
+        run_launch(_plan(measured, rounds=100), str(PYTHON), kill_engine)
+    deadline_s = time.monotonic() + 20
+    while any(map(psutil.pid_exists, killed)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert not any(map(psutil.pid_exists, killed))
+
+
+def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(measured: Measured) -> None:
+    with pytest.raises(MeasurementError, match="unexpected keyword argument 'enforce_lazy'"):
+        run_launch(_plan(measured, enforce_lazy=True), str(PYTHON), lambda scenario: None)
+
+
+def _plan(measured: Measured, rounds: int = 1, **settings: Any) -> LaunchPlan:
+    (model_dir,) = (measured.folder.parent / "cache").glob("*.checkpoint.*/")
+    return LaunchPlan(
+        schema=PLAN_SCHEMA,
+        engine="vllm",
+        model_dir=str(model_dir),
+        vocab_size=2000,
+        settings={
+            "dtype": "bfloat16",
+            "enforce_eager": True,
+            "environment": {"VLLM_CPU_KVCACHE_SPACE": "1"},
+            **settings,
+        },
+        threads=1,
+        rounds=rounds,
+        repeats=0,
+        order_seed=0,
+        prompt_seed=0,
+        rows=(PlanRow("row", 1, 5, 50),),
+        measure_peaks=False,
+    )
+
+
+def _title(process: psutil.Process) -> str:
+    return " ".join([process.name(), *process.cmdline()])

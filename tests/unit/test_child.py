@@ -154,12 +154,34 @@ def test_what_a_dead_child_leaves_behind_is_ended(tmp_path: Path) -> None:
     assert _gone(heard[0]["pid"])
 
 
+def test_what_a_killed_child_forked_does_not_outlive_it(tmp_path: Path) -> None:
+    """Engines fork processes, which hold the pipe open: the kill is told at once, and they end too."""
+    heard: list[Event] = []
+    body = """
+        forked = os.fork()
+        if forked:
+            emit({"event": "up", "pid": forked})
+            os.kill(os.getpid(), 9)
+        time.sleep(600)
+    """
+    with pytest.raises(ChildError, match="SIGKILL"):
+        run_child(script(tmp_path, body), heard.append)
+    assert _gone(heard[0]["pid"])
+
+
 def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
-    child = script(tmp_path, 'emit({"event": "up", "pid": os.getpid()}); time.sleep(600)')
+    """And what the child forked."""
+    body = """
+        forked = os.fork()
+        if forked:
+            emit({"event": "up", "pids": [os.getpid(), forked]})
+        time.sleep(600)
+    """
+    child = script(tmp_path, body)
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import sys\nfrom tokgate.child import run_child\n"
-        f"run_child({child!r}, lambda event: print(event['pid'], flush=True))\n"
+        f"run_child({child!r}, lambda event: print(*event['pids'], flush=True))\n"
     )
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
@@ -169,11 +191,11 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": root},
     )
     assert process.stdout is not None
-    pid = int(process.stdout.readline())
+    pids = list(map(int, process.stdout.readline().split()))
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert _gone(pid)
+    assert all(map(_gone, pids))
 
 
 def _gone(pid: int) -> bool:

@@ -50,8 +50,9 @@ _STEPS = {
     "vllm-int4": ("compress",),
 }
 _LIBRARIES_BYTES = 600_000_000
-# An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not, and vLLM is two processes.
-_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000, "vllm": 2_000_000_000}
+# An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not; vLLM is two processes, and on
+# the CPU 1 GiB of KV cache.
+_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
 # Weights are held once, and a little more while they are packed for the kernels.
 _WEIGHTS_HELD = 1.05
 # transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.

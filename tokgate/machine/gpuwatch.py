@@ -15,7 +15,7 @@ from statistics import mean, median
 from typing import Any, NamedTuple
 
 from tokgate.machine.files import REAL_ROOT
-from tokgate.machine.gpuprocesses import GpuTenants, unseen_ids
+from tokgate.machine.gpuprocesses import GpuTenants, unseen_now
 from tokgate.machine.gpuuse import CLOCK_REASONS, GpuUse
 from tokgate.machine.nvml import Device, driver_session, optional, visible_devices
 
@@ -50,14 +50,14 @@ class GpuSampler:
     def __init__(self, count: int, environ: Mapping[str, str], nvml: Any = None, root: Path = REAL_ROOT) -> None:
         self._count, self._environ, self._nvml, self._root = count, dict(environ), nvml, root
         with driver_session(nvml) as library:
-            self._unseen_before = unseen_ids(library, self._chosen(library), root)
+            self._before = unseen_now(library, self._chosen(library), root)
 
     def open(self) -> None:
         """Takes the driver's library for the rest of this process's life."""
         self._held = ExitStack()
         self._library = self._held.enter_context(driver_session(self._nvml))
         self._devices = self._chosen(self._library)
-        self._tenants = GpuTenants(self._library, self._devices, self._unseen_before, self._root)
+        self._tenants = GpuTenants(self._library, self._devices, self._before, self._root)
 
     def start(self) -> None:
         self._moments: list[list[_Sample]] = []

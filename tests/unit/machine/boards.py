@@ -12,6 +12,7 @@ class NVMLError(Exception):
     def __init__(self, value: int) -> None:
         super().__init__(
             {
+                0: "Success",
                 3: "Not Supported",
                 4: "Insufficient Permissions",
                 6: "Not Found",
@@ -66,6 +67,7 @@ class FakeNvml:
     NVMLError = NVMLError
     NVML_ERROR_NOT_SUPPORTED = NOT_SUPPORTED
     NVML_ERROR_NOT_FOUND = NOT_FOUND
+    NVML_SUCCESS = 0
 
     def __init__(self, *boards: Board, driver: bool = True, old: bool = False) -> None:
         self.boards, self.driver, self.old, self.sessions, self.samples = boards, driver, old, 0, 0

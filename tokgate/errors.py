@@ -1,4 +1,4 @@
-"""The two ways a command can be refused, and the exit status each one means."""
+"""The ways a command can be refused, and the exit status each one means."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ class MeasurementError(TokgateError):
     """A measurement could not be made or cannot be believed (exit status 4)."""
 
     exit_status = 4
+
+
+class NoDeviceError(MeasurementError):
+    """What is to be measured on is not here: no GPU, no driver, too few of them. Nothing is wrong with the rest."""

@@ -69,7 +69,7 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         path = Path(folder) / "plan.json"
         plan.write(path)
         try:
-            run_child([python, "-m", "tokgate.worker", str(path)], hear)
+            run_child([python, "-m", "tokgate.worker", str(path)], hear, silence_s=plan.silence_s)
         except ChildError as error:
             raise MeasurementError(f"the {plan.engine} worker failed: {error}") from None
     return record
@@ -89,6 +89,7 @@ def _keep_round(record: LaunchRecord, event: Event, batch: int, prompt_tokens: i
             f"output tokens; planned were {prompt_tokens} and {output_tokens}"
         )
         return
+    gpu = event.get("gpu", {})
     record.rounds.setdefault(scenario, []).append(
         Round(
             output_tokens=event["output_tokens"],
@@ -97,6 +98,9 @@ def _keep_round(record: LaunchRecord, event: Event, batch: int, prompt_tokens: i
             total_s=event["total_s"],
             cpu_s=event["use"]["own_cpu_s"],
             peak_rss_bytes=event["peak_rss_bytes"],
+            tpot_s=event.get("tpot_s"),
+            gpu_peak_bytes=gpu.get("memory_bytes"),
+            energy_j=gpu.get("energy_j"),
         )
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from tokgate.engine_settings import engine_settings
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
 from tokgate.models.artifacts import Artifact
@@ -39,7 +40,7 @@ class Setting:
     """What stays the same for all groups of a run: where, with what, and how much.
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
-    one that is measured beside it, on the same models.
+    one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
     """
 
     profile: Profile
@@ -52,6 +53,7 @@ class Setting:
     reference: str | None = None
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Launcher:
         self._progress.start(f"{group.id} {what}", len(starts) * rounds * len(scenarios))
         try:
             for start in starts:
-                plan = self._plan(group, scenarios, artifact, start.seed)
+                # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
+                peaks = group.device == "cpu" or not start.records
+                plan = replace(self._plan(group, scenarios, artifact, start.seed), measure_peaks=peaks)
 
                 def heard(scenario_id: str, shown: str = start.shown) -> None:
                     self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
@@ -118,16 +122,14 @@ class Launcher:
 
     def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str) -> LaunchPlan:
         setting = self._setting
-        settings = dict(group.settings)
-        if group.engine == "transformers":
-            settings["dtype"] = group.precision
+        source = setting.sources[group.shape]
         rounds = setting.profile.rounds
         return LaunchPlan(
             schema=PLAN_SCHEMA,
             engine=group.engine,
             model_dir=str(artifact.path),
-            vocab_size=setting.sources[group.shape].vocab_size,
-            settings=settings,
+            vocab_size=source.vocab_size,
+            settings=engine_settings(group, source),
             threads=setting.threads,
             rounds=rounds,
             # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
@@ -135,4 +137,7 @@ class Launcher:
             order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
             prompt_seed=_PROMPT_SEED,
             rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),
+            device=group.device,
+            gpus=group.gpus,
+            prompts=group.prompts,
         )

@@ -23,12 +23,17 @@ OFFLINE_METRICS = (
     Metric("e2el", "s", "lower"),
     Metric("cpu_time_per_token", "s", "lower"),
     Metric("peak_memory", "B", "lower"),
+    Metric("peak_gpu_memory", "B", "lower"),
+    Metric("energy_per_token", "J", "lower"),
 )
 
 
 @dataclass(frozen=True)
 class Round:
-    """One generate call: wall seconds to the first token of all sequences and to the last, and its cost."""
+    """One generate call: wall seconds to the first token of all sequences and to the last, and its cost.
+
+    `gpu_peak_bytes` and `energy_j` are those of all GPUs used, None on a CPU and where the board does not say.
+    """
 
     output_tokens: int
     batch: int
@@ -37,6 +42,8 @@ class Round:
     cpu_s: float
     peak_rss_bytes: int
     tpot_s: float | None = None
+    gpu_peak_bytes: int | None = None
+    energy_j: float | None = None
 
     def values(self) -> dict[str, float]:
         """Metric name -> value. TPOT is (E2EL - TTFT) / (n - 1) and exists only for n > 1 tokens a sequence.
@@ -54,4 +61,8 @@ class Round:
         if per_sequence > 1:
             whole_batch_s = (self.total_s - self.prefill_s) / (per_sequence - 1)
             values["tpot"] = whole_batch_s if self.tpot_s is None else self.tpot_s
+        if self.gpu_peak_bytes is not None:
+            values["peak_gpu_memory"] = float(self.gpu_peak_bytes)
+        if self.energy_j is not None:
+            values["energy_per_token"] = self.energy_j / self.output_tokens
         return values

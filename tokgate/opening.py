@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from tokgate.launcher import Progress, Setting
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
+from tokgate.machine.gpu import gpu_fingerprint, used_gpus
+from tokgate.machine.lock import Claim, cpu_device_name, gpu_claims
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
@@ -20,10 +25,20 @@ from tokgate.scenario import Matrix
 from tokgate.session import check_slug
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a matrix is measured on: its fingerprint, and what has to be held meanwhile."""
+
+    machine: dict[str, Any]
+    claims: tuple[Claim, ...]
+
+
 def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], progress: Progress) -> DeviceRun:
-    """Raises InputError for a bad machine id or interpreter, too few pairs, or baselines that cannot be read."""
+    """Raises InputError for a bad machine id or interpreter, too few pairs, or baselines that cannot be read;
+    NoDeviceError where the matrix wants GPUs that are not here."""
     _check(options)
-    machine = fingerprint()
+    device = find_device(matrix, os.environ)
+    machine = device.machine
     if options.machine:
         machine["id"] = options.machine
     setting = Setting(
@@ -36,11 +51,21 @@ def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], 
         threads=usable_cores(),
         reference=options.reference,
         pairs=options.pairs,
+        machine=machine["stable"],
     )
-    run = DeviceRun(matrix, options, setting, machine, progress)
+    run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
     for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(options.profile)}.values():
         progress.say(f"{source.model_id}: {source.note}")
     return run
+
+
+def find_device(matrix: Matrix, environ: Mapping[str, str]) -> Device:
+    """The CPUs of this host, or the GPUs that the workers will be shown. Raises as `used_gpus` does."""
+    if matrix.device == "cpu":
+        return Device(fingerprint(), (Claim(cpu_device_name()),))
+    gpus = used_gpus(matrix.gpus, environ)
+    claims = tuple(claim for gpu in gpus for claim in gpu_claims(gpu.uuid, gpu.whole_uuid))
+    return Device(gpu_fingerprint(matrix.gpus, environ), claims)
 
 
 def pytest_options(option: Any, root: Path, command: str, device: str) -> Options:

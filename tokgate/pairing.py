@@ -146,10 +146,11 @@ def _values(
         before, now = _launch_values(scenario, reference), _launch_values(scenario, candidate)
         for metric in before.keys() & now.keys():
             values.setdefault(metric, []).append([before[metric], now[metric]])
-    return values
+    # What some launch lacks, as energy where its counter did not move, is no row of pairs.
+    return {metric: pairs for metric, pairs in values.items() if len(pairs) == len(references)}
 
 
 def _launch_values(scenario: Scenario, record: LaunchRecord) -> dict[str, float]:
     """The launch's value of each metric: the median over its undisturbed rounds."""
     rounds = [sample.values() for sample in record.rounds[scenario.id]]
-    return {metric: median(values[metric] for values in rounds) for metric in rounds[0]}
+    return {metric: median(values[metric] for values in rounds) for metric in set.intersection(*map(set, rounds))}

@@ -63,11 +63,16 @@ class Perf:
             from tokgate.report.progress import open_progress
 
             matrix = self.matrix(file)
-            options = pytest_options(self.option, self.root, self.command, matrix.device)
+            marker = str(self.option.markexpr) or matrix.device
+            options = pytest_options(self.option, self.root, self.command, marker)
             progress = open_progress(self._terminal, self.option.verbose)
             self._runs[file] = open_run(matrix, options, self._sources, progress)
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
+
+    def is_open(self, file: str) -> bool:
+        """Whether any item asked for the device run of this matrix."""
+        return file in self._runs
 
     def session_data(self) -> list[Any]:
         """The sessions measured so far, as JSON-ready data."""

@@ -11,10 +11,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 # Version history: 1  the first
 PLAN_SCHEMA = 1
+
+Device = Literal["cpu", "gpu"]
+# What prompts hold, see workload/prompts.py.
+Prompts = Literal["random", "repetitive"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class LaunchPlan:
     `repeats` bounds how many disturbed rounds the launch may measure again, over all its rows. `order_seed`
     shuffles the rows; the prompts have a seed of their own, so that every session does the same work.
     `inflate` plays a slower engine for the proof kit: each call makes this share more tokens than it is credited.
+
+    `device` is what is watched beside the rounds: "cpu", which vLLM's build for CPUs may run on too, or "gpu": then
+    the launch uses the first `gpus` visible ones and no other. `measure_peaks`: whether it measures what the machine
+    itself reads and computes. A worker that reports nothing for `silence_s` seconds is stopped: loading vLLM takes
+    two minutes with everything compiled anew, and the longest round of the slowest machine some.
     """
 
     schema: int
@@ -52,6 +61,11 @@ class LaunchPlan:
     prompt_seed: int
     rows: tuple[PlanRow, ...]
     inflate: float = 0.0
+    device: Device = "cpu"
+    gpus: int = 1
+    measure_peaks: bool = True
+    silence_s: float = 900.0
+    prompts: Prompts = "random"
 
     def extra_len(self, row: PlanRow) -> int:
         """Tokens a sequence that are made and not credited. Raises ValueError where that is no whole number."""

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import shlex
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from tokgate.gate.reference import Key
 from tokgate.gate.verdict import SessionVerdict
 from tokgate.launcher import Progress, Setting
 from tokgate.machine import fingerprint as machines
-from tokgate.machine.lock import cpu_device_name, device_lock
+from tokgate.machine.lock import Claim, device_locks
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
@@ -40,12 +40,19 @@ class DeviceRun:
     """Measures the groups of one matrix when their rows are asked for, and keeps what they gave."""
 
     def __init__(
-        self, matrix: Matrix, options: Options, setting: Setting, machine: dict[str, Any], progress: Progress
+        self,
+        matrix: Matrix,
+        options: Options,
+        setting: Setting,
+        machine: dict[str, Any],
+        claims: Sequence[Claim],
+        progress: Progress,
     ) -> None:
         self.matrix = matrix
         self.options = options
         self.machine = machine
         self.progress = progress
+        self._claims = claims
         self._results: dict[str, GroupResult] = {}
         self._selected: list[Scenario] = []
         self._held = ExitStack()
@@ -227,7 +234,7 @@ class DeviceRun:
         return sum(
             len(row.gated)
             for group, mine in groups.items()
-            if self._runner.too_large(group, mine) is None
+            if self._runner.cannot_run(group, mine) is None
             for row in mine
         )
 
@@ -250,9 +257,9 @@ class DeviceRun:
         if self._waited_s is not None:
             return
         started = time.monotonic()
-        lock = device_lock(cpu_device_name(), self.options.lock_timeout_s, self.progress.say)
+        locks = device_locks(self._claims, self.options.lock_timeout_s, self.progress.say)
         try:
-            self._held.enter_context(lock)
+            self._held.enter_context(locks)
         except TokgateError as error:
             self._no_device = error
             raise

@@ -10,12 +10,14 @@ from typing import Protocol
 
 import msgspec
 
+from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
 from tokgate.errors import TokgateError
 from tokgate.gate.reference import Key
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Progress, Setting
-from tokgate.models.artifacts import Artifact, ensure, is_built
+from tokgate.models import gpu_fit
+from tokgate.models.artifacts import Artifact, ensure, to_build
 from tokgate.models.fit import does_not_fit
 from tokgate.models.source import ModelSource
 from tokgate.pairing import pair_up, same_engine
@@ -60,7 +62,7 @@ class GroupRunner:
 
     def _run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         setting = self._setting
-        result.skipped = self.too_large(group, scenarios)
+        result.skipped = self.cannot_run(group, scenarios)
         if result.skipped:
             return
         started = time.monotonic()
@@ -72,6 +74,7 @@ class GroupRunner:
             setting.builder,
             setting.isa,
             self._progress.say,
+            skeleton=loads_skeleton(group, setting.sources[group.shape]),
         )
         result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
@@ -131,19 +134,36 @@ class GroupRunner:
             found = differences(environment(reference).versions, environment(setting.python).versions)
             result.other_faults += same_engine(result.references, result.candidates, found)
 
-    def too_large(self, group: Group, scenarios: Sequence[Scenario]) -> str | None:
-        """Why the group does not fit into this machine's memory, with the sum; None if it does."""
+    def cannot_run(self, group: Group, scenarios: Sequence[Scenario]) -> str | None:
+        """Why this machine cannot measure the group, by memory with the sum; None if it can."""
         setting = self._setting
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
-        built = is_built(source, group.engine, group.precision, setting.cache_root, setting.isa, setting.builder)
+        batch, tokens = largest.batch, largest.prompt_len + largest.output_len
+        if group.device == "gpu":
+            work = gpu_fit.GpuWork(
+                source.shape, group.engine, group.precision, batch, tokens, source.max_context, group.gpus
+            )
+            refusal = gpu_fit.cannot_run(work, setting.machine)
+            if refusal:
+                return refusal
+        kind = to_build(
+            source,
+            group.engine,
+            group.precision,
+            setting.cache_root,
+            setting.isa,
+            setting.builder,
+            skeleton=loads_skeleton(group, source),
+        )
         return does_not_fit(
             source.shape,
             group.engine,
             group.precision,
-            batch=largest.batch,
-            tokens=largest.prompt_len + largest.output_len,
-            needs_build=not built,
+            batch=batch,
+            tokens=tokens,
+            builds=kind,
+            device=group.device,
         )
 
     def _collect(self, scenarios: Sequence[Scenario], result: GroupResult) -> None:
@@ -173,7 +193,7 @@ def _with(rows: Sequence[Row], name: str, values: Mapping[str, list[list[float]]
 
 def _worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy | None:
     """Of all launches the one farthest from the reference: one wrong launch is enough to be wrong."""
-    if not records:
+    if not records or loads_skeleton(group, source):
         return None
     worst = max((record.accuracy for record in records), key=lambda figures: float(figures["logit_distance"]))
     return Accuracy(group=group.id, reference="transformers fp32", real_weights=source.real_weights, **worst)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokgate.launch import LaunchRecord
 from tokgate.metrics import OFFLINE_METRICS
@@ -12,7 +12,10 @@ from tokgate.session import Row
 
 
 def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
-    """The scenario's rows, one a metric; launches without an undisturbed round are left out (see faults_of)."""
+    """The scenario's rows, one a metric; launches without an undisturbed round are left out (see faults_of).
+
+    A round need not have every metric: energy is left out where its counter did not move.
+    """
     launches = [
         [sample.values() for sample in record.rounds[scenario.id]]
         for record in records
@@ -26,11 +29,17 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
             better=metric.better,
             gated=metric.name in scenario.gated,
             group=scenario.group.id,
-            launches=[[values[metric.name] for values in launch] for launch in launches],
+            launches=measured,
         )
         for metric in OFFLINE_METRICS
-        if launches and metric.name in launches[0][0]
+        if (measured := _measured(metric.name, launches))
     ]
+
+
+def _measured(metric: str, launches: Sequence[Sequence[Mapping[str, float]]]) -> list[list[float]]:
+    """The metric's values by launch, of the rounds that have it."""
+    values = [[sample[metric] for sample in launch if metric in sample] for launch in launches]
+    return [launch for launch in values if launch]
 
 
 def faults_of(scenario: Scenario, records: Sequence[LaunchRecord], profile: Profile) -> list[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import msgspec
 
 from tokgate.errors import InputError
 from tokgate.metrics import OFFLINE_METRICS
+from tokgate.plan import Device, Prompts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,7 +34,8 @@ class Group:
     """What one worker can measure: one model in one engine at one precision with one set of settings.
 
     `model` is the id part of the weights in use, once they are known; `shape` the name under
-    scenarios/models/ that the matrix gives. `settings` go to the engine as they are.
+    scenarios/models/ that the matrix gives. `settings` go to the engine as they are. `skeleton`: of dummy weights
+    only the config is made, and the engine fills them itself.
     """
 
     shape: str
@@ -41,11 +43,19 @@ class Group:
     engine: str
     precision: str
     variants: tuple[str, ...] = ()
-    settings: tuple[tuple[str, Any], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    device: Device = "cpu"
+    skeleton: bool = False
+    prompts: Prompts = "random"
 
     @property
     def id(self) -> str:
         return ".".join([self.model, self.engine, self.precision, *self.variants])
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it spreads over, where it runs on GPUs."""
+        return int(self.settings.get("tensor_parallel_size", 1))
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A file of scenarios/: every scenario of one device; `model` is the one of rows that name none."""
+    """A file of scenarios/: every scenario of one device; `model` is the one of rows that name none.
 
-    device: str
+    `gpus`: how many GPUs each of its groups runs on, where `device` is "gpu".
+    """
+
+    device: Device
     model: str
     scenarios: tuple[Scenario, ...]
     profiles: tuple[Profile, ...]
+    gpus: int = 1
 
     def profile(self, name: str) -> Profile:
         for profile in self.profiles:
@@ -130,7 +144,8 @@ class _Profile(_Strict, frozen=True):
 
 class _Variant(_Strict, frozen=True):
     engine: str
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {}
+    prompts: Prompts = "random"
 
 
 class _Group(_Strict, frozen=True):
@@ -142,39 +157,49 @@ class _Group(_Strict, frozen=True):
     gated: tuple[str, ...] = DEFAULT_GATED
     quick: list[str] = []
     selections: tuple[str, ...] = ()
+    weights: Literal["full", "skeleton"] = "full"
 
 
 class _File(_Strict, frozen=True):
-    device: str
+    device: Device
     model: str
     group: list[_Group]
     profiles: dict[str, _Profile]
+    gpus: int = 1
+    # Engine -> settings of all its groups, which a variant's go before.
+    engines: dict[str, dict[str, Any]] = {}
 
 
 def load_matrix(path: Path) -> Matrix:
     """Reads a matrix. Raises InputError, naming the place."""
     file = _read(path, _File)
     variants = _read(path.with_name("variants.toml"), dict[str, _Variant])
+    _check_file(file, path)
     scenarios: list[Scenario] = []
     for number, group in enumerate(file.group, 1):
         place = f"{path}: group {number}"
-        for row in _rows(group, place, file.model, variants):
+        for row in _rows(group, place, file, variants):
             if any(row.id == other.id for other in scenarios):
                 raise InputError(f"{place}: {row.id} stands twice")
             scenarios.append(row)
     profiles = tuple(_profile(name, value, path) for name, value in file.profiles.items())
-    return Matrix(file.device, file.model, tuple(scenarios), profiles)
+    return Matrix(file.device, file.model, tuple(scenarios), profiles, file.gpus)
 
 
-def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Variant]) -> Iterator[Scenario]:
-    settings: dict[str, Any] = {}
+def _check_file(file: _File, path: Path) -> None:
+    engines = sorted({group.engine for group in file.group})
+    for name in file.engines:
+        if name not in engines:
+            raise InputError(f"{path}: engines: {_unknown('engine', name, engines)}")
+    if file.gpus < 1 or (file.device == "cpu" and file.gpus > 1):
+        raise InputError(f"{path}: gpus = {file.gpus} for device {file.device!r}; expected how many GPUs a group uses")
+
+
+def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant]) -> Iterator[Scenario]:
+    settings = _settings(group, place, file, variants)
     known = [metric.name for metric in OFFLINE_METRICS]
-    for name in group.variants:
-        if name not in variants:
-            raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
-        if variants[name].engine != group.engine:
-            raise InputError(f"{place}: variant {name} is of engine {variants[name].engine}, not {group.engine}")
-        settings.update(variants[name].settings)
+    if group.weights == "skeleton" and group.engine != "vllm":
+        raise InputError(f"{place}: weights = 'skeleton' is for engine vllm; {group.engine} cannot fill them itself")
     for text in group.quick:
         if text not in group.rows:
             raise InputError(f"{place}: quick names {text!r}, which is not one of its rows")
@@ -184,14 +209,45 @@ def _rows(group: _Group, place: str, default_model: str, variants: dict[str, _Va
     for precision in group.precisions:
         if precision not in PRECISIONS:
             raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
-        shape = group.model or default_model
-        key = Group(shape, shape, group.engine, precision, tuple(group.variants), tuple(sorted(settings.items())))
+        shape = group.model or file.model
+        key = Group(
+            shape,
+            shape,
+            group.engine,
+            precision,
+            tuple(group.variants),
+            settings,
+            file.device,
+            group.weights == "skeleton",
+            _prompts(group, variants),
+        )
+        if file.device == "gpu" and key.gpus != file.gpus:
+            raise InputError(
+                f"{place}: it runs on {key.gpus} and the matrix has gpus = {file.gpus}; the machine's id counts the "
+                "GPUs used, so a matrix is of one number of them"
+            )
         for text in group.rows:
             batch, prompt_len, output_len = _parse_row(text, place)
             if output_len == 1 and "tpot" in group.gated:
                 raise InputError(f"{place}: row {text!r} has one output token, and so no tpot to gate")
             quick = text in group.quick
             yield Scenario(key, batch, prompt_len, output_len, group.gated, quick, group.selections)
+
+
+def _settings(group: _Group, place: str, file: _File, variants: dict[str, _Variant]) -> dict[str, Any]:
+    settings = dict(file.engines.get(group.engine, {}))
+    for name in group.variants:
+        if name not in variants:
+            raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
+        if variants[name].engine != group.engine:
+            raise InputError(f"{place}: variant {name} is of engine {variants[name].engine}, not {group.engine}")
+        settings |= variants[name].settings
+    return settings
+
+
+def _prompts(group: _Group, variants: dict[str, _Variant]) -> Prompts:
+    """Of the group's variants the one that says something else than the usual."""
+    return next((variants[name].prompts for name in group.variants if variants[name].prompts != "random"), "random")
 
 
 def _parse_row(text: str, place: str) -> tuple[int, int, int]:

@@ -1,12 +1,14 @@
 """The process that measures: `PYTHON -m tokgate.worker PLAN` loads one engine and measures one launch.
 
-It needs the standard library, numpy and the engine, nothing else, so it runs in any environment. Events go
-to standard output, one JSON object a line:
+It needs the standard library, numpy and the engine, on a GPU nvidia-ml-py too, nothing else, so it runs in any
+environment. Events go to standard output, one JSON object a line:
 
+    peaks     what the machine itself reads and computes a second: a GPU before the engine takes its memory, CPUs
+              after the last round; left out where that was not asked for, or could not be measured
     loaded    seconds, and what the engine says of itself
     accuracy  distance of the logits from the FP32 reference on the same weights
-    round     one generate call: seconds, tokens, CPU use, peak memory, and what disturbed it, if anything
-    peaks     what the machine itself reads and computes a second; left out where that could not be measured
+    round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters, and
+              what disturbed it, if anything
     done      seconds in all, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
@@ -14,9 +16,11 @@ to standard output, one JSON object a line:
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 import zlib
+from collections.abc import MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,14 +28,13 @@ import numpy as np
 
 from tokgate import accuracy, engines
 from tokgate.child import Emit, Event, child_events
-from tokgate.machine.memory import peak_rss_bytes, reset_peak_rss
-from tokgate.machine.probe import ProbeBand, matmul_probe, measured_peaks
-from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
+from tokgate.machine.gpuprobe import measured_gpu_peaks
+from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
+from tokgate.machine.probe import measured_peaks
+from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
-from tokgate.workload.prompts import random_prompts
+from tokgate.workload.prompts import Tokens, prompts_of
 
-# Whose roof is that of the cores and the memory of this host.
-_CPU_ENGINES = ("onnx", "transformers")
 # A warm-up touches every shape's code path and buffers; it need not be long.
 _WARMUP_TOKENS = 2
 
@@ -39,24 +42,25 @@ _WARMUP_TOKENS = 2
 class Launch:
     """One engine, loaded once, measuring its plan."""
 
-    def __init__(self, plan: LaunchPlan, emit: Emit) -> None:
+    def __init__(self, plan: LaunchPlan, emit: Emit, watch: Watch) -> None:
         self._plan = plan
         self._emit = emit
+        self._watch = watch
         self._repeats_left = plan.repeats
         self._measured_s = 0.0
         self._discarded_s = 0.0
-        self._band = ProbeBand()
-        self._limits = DisturbanceLimits()
 
     def run(self) -> None:
         started = time.perf_counter()
+        if self._plan.device == "gpu":
+            self._measure_peaks()
+        load_started = time.perf_counter()
         self._engine = engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
-        loaded_s = time.perf_counter() - started
         self._emit(
             {
                 "event": "loaded",
-                "load_s": loaded_s,
-                "peak_rss_bytes": peak_rss_bytes(),
+                "load_s": time.perf_counter() - load_started,
+                "peak_rss_bytes": family_peak_rss_bytes(),
                 "engine": self._engine.describe(),
             }
         )
@@ -66,7 +70,8 @@ class Launch:
         gc.freeze()
         for number, row in self._plan.order():
             self._measure_until_quiet(number, row)
-        self._measure_peaks()
+        if self._plan.device == "cpu":
+            self._measure_peaks()
         total_s = time.perf_counter() - started
         self._emit(
             {
@@ -78,23 +83,28 @@ class Launch:
         )
 
     def _check_accuracy(self) -> None:
-        reference = accuracy.Reference.load(Path(self._plan.model_dir))
+        """Not where there is nothing to compare with: a skeleton, whose weights the engine makes up."""
+        folder = Path(self._plan.model_dir)
+        if not (folder / accuracy.FILE_NAME).exists():
+            return
+        reference = accuracy.Reference.load(folder)
         logits = self._engine.forced_logits(reference.prompts, reference.continuation)
         self._emit({"event": "accuracy", **asdict(accuracy.compare(reference.logits, logits))})
 
     def _warm_up(self) -> None:
         for row in self._plan.rows:
-            prompts = random_prompts(row.batch, row.prompt_len, self._plan.vocab_size, self._plan.prompt_seed)
+            prompts = self._prompts(row)
             self._engine.generate(prompts, min(_WARMUP_TOKENS, row.output_len))
-        for _ in range(3):
-            self._band.add(matmul_probe(self._plan.threads))
+        self._watch.settle()
 
     def _measure_peaks(self) -> None:
-        """After the last round, so that no round has to do with it. It explains figures and is none: it may fail."""
-        if self._plan.engine not in _CPU_ENGINES:
+        """Where no round has to do with it. It explains figures and is none: it may fail."""
+        plan = self._plan
+        if not plan.measure_peaks:
             return
         try:
-            self._emit({"event": "peaks", **measured_peaks(self._plan.threads)})
+            peaks = measured_gpu_peaks(plan.gpus) if plan.device == "gpu" else measured_peaks(plan.threads)
+            self._emit({"event": "peaks", **peaks})
         except Exception as error:
             print(f"the machine's peaks were not measured: {error}", file=sys.stderr)
 
@@ -113,16 +123,18 @@ class Launch:
                 return
             self._repeats_left -= 1
 
+    def _prompts(self, row: PlanRow) -> Tokens:
+        plan = self._plan
+        return prompts_of(plan.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
+
     def _measure(self, number: int, row: PlanRow) -> Event:
-        prompts = random_prompts(row.batch, row.prompt_len, self._plan.vocab_size, self._plan.prompt_seed)
+        prompts = self._prompts(row)
         extra_len = self._plan.extra_len(row)
-        before_s = matmul_probe(self._plan.threads)
-        reset_peak_rss()
-        watch = RoundWatch()
-        watch.start()
+        counted = self._counters()
+        reset_family_peak_rss()
+        self._watch.start()
         generation = self._engine.generate(prompts, row.output_len + extra_len)
-        use = watch.stop()
-        after_s = matmul_probe(self._plan.threads)
+        watched = self._watch.stop()
         tokens = generation.tokens
         return {
             "event": "round",
@@ -130,16 +142,37 @@ class Launch:
             "round": number,
             "total_s": generation.total_s,
             "prefill_s": generation.prefill_s,
+            "tpot_s": generation.tpot_s,
             "prompt_tokens": int(prompts.size),
             # Engines leave -1 where they made no token, so a sequence that ended early is not counted as whole.
             # Tokens of an inflated plan are not credited: what is left is the planned count only if all were made.
             "output_tokens": int(((tokens >= 0) & (tokens < self._plan.vocab_size)).sum()) - row.batch * extra_len,
             "tokens_crc32": zlib.crc32(np.ascontiguousarray(tokens).tobytes()),
-            "peak_rss_bytes": peak_rss_bytes(),
-            "probe_s": [before_s, after_s],
-            "use": asdict(use),
-            "disturbed": disturbance(use, self._limits) or self._band.fault(before_s, after_s),
+            "peak_rss_bytes": family_peak_rss_bytes(),
+            **watched.figures,
+            **self._counted_since(counted),
+            "disturbed": watched.disturbed,
         }
+
+    def _counters(self) -> dict[str, float]:
+        """What the engine counts since its start; most count nothing."""
+        counters: dict[str, float] = getattr(self._engine, "counters", dict)()
+        return counters
+
+    def _counted_since(self, before: dict[str, float]) -> dict[str, dict[str, float]]:
+        now = self._counters()
+        return {"counters": {name: value - before.get(name, 0.0) for name, value in now.items()}} if now else {}
+
+
+def show_gpus(count: int, environ: MutableMapping[str, str]) -> None:
+    """Leaves CUDA the first `count` of the visible GPUs, numbered as NVML does.
+
+    Entries stay as they were written: not every vLLM takes UUIDs. To be called before anything starts CUDA.
+    """
+    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    entries = [str(index) for index in range(count)] if chosen is None else chosen.split(",")[:count]
+    environ["CUDA_VISIBLE_DEVICES"] = ",".join(entries)
+    environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 
 def main(argv: list[str]) -> int:
@@ -148,7 +181,10 @@ def main(argv: list[str]) -> int:
         return 2
     emit = child_events()
     try:
-        Launch(LaunchPlan.read(Path(argv[0])), emit).run()
+        plan = LaunchPlan.read(Path(argv[0]))
+        if plan.device == "gpu":
+            show_gpus(plan.gpus, os.environ)
+        Launch(plan, emit, open_watch(plan)).run()
     except Exception as error:
         emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
         raise

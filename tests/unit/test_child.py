@@ -80,12 +80,108 @@ def test_an_error_in_the_listener_kills_the_child(tmp_path: Path) -> None:
     assert all(_gone(pid) for pid in heard[0]["pids"])
 
 
+def test_a_child_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    """An engine that waits for a kernel that never ends must not hold the gate for ever."""
+    body = """
+        import subprocess
+        grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print("the last thing it said", file=sys.stderr, flush=True)
+        emit({"event": "up", "pids": [os.getpid(), grandchild.pid]})
+        time.sleep(600)
+    """
+    heard: list[Event] = []
+    with pytest.raises(ChildError) as error:
+        run_child(script(tmp_path, body), heard.append, silence_s=2.0)
+    assert "reported nothing for 2 s after its event 'up'" in str(error.value)
+    assert "the last thing it said" in error.value.tail
+    assert all(_gone(pid) for pid in heard[0]["pids"])
+
+
+def test_a_child_that_never_says_a_word_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(ChildError, match=r"nothing for 0\.5 s from its start on"):
+        run_child(script(tmp_path, "time.sleep(600)"), lambda event: None, silence_s=0.5)
+
+
+def test_prints_are_no_sign_of_life(tmp_path: Path) -> None:
+    body = "\nwhile True:\n    os.write(2, b'working\\n'); time.sleep(0.05)"
+    with pytest.raises(ChildError, match="reported nothing"):
+        run_child(script(tmp_path, body), lambda event: None, silence_s=1.0)
+
+
+def test_a_child_that_says_it_is_done_and_stays_is_stopped(tmp_path: Path) -> None:
+    body = 'emit({"event": "done"}); os.close(1); time.sleep(600)'
+    with pytest.raises(ChildError, match="after its event 'done'"):
+        run_child(script(tmp_path, body), lambda event: None, silence_s=2.0)
+
+
+def test_a_slow_child_that_reports_is_left_alone(tmp_path: Path) -> None:
+    body = """
+        for number in range(8):
+            time.sleep(0.5)
+            emit({"event": "round"})
+        emit({"event": "done"})
+    """
+    heard: list[Event] = []
+    run_child(script(tmp_path, body), heard.append, silence_s=3.0)
+    assert len(heard) == 9
+
+
+def test_events_that_come_in_pieces_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "pieces.py"
+    path.write_text(
+        "import os, time\nlong = 'x' * 200_000\n"
+        'text = \'{"event": "a", "long": "\' + long + \'"}\\nno event\\n[1]\\n{"event": "done"}\'\n'
+        "for start in range(0, len(text), 50_000):\n"
+        "    os.write(1, text[start : start + 50_000].encode()); time.sleep(0.01)\n"
+    )
+    heard: list[Event] = []
+    run_child([sys.executable, str(path)], heard.append, silence_s=20)
+    assert [event["event"] for event in heard] == ["a", "done"]
+    assert len(heard[0]["long"]) == 200_000
+
+
+def test_what_a_dead_child_leaves_behind_is_ended(tmp_path: Path) -> None:
+    """An engine's own process outlives a worker that crashed, and holds the GPU's memory."""
+    body = """
+        import subprocess
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=2)
+        emit({"event": "up", "pid": left.pid})
+        os.kill(os.getpid(), 9)
+    """
+    heard: list[Event] = []
+    with pytest.raises(ChildError, match="SIGKILL"):
+        run_child(script(tmp_path, body), heard.append)
+    assert _gone(heard[0]["pid"])
+
+
+def test_what_a_killed_child_forked_does_not_outlive_it(tmp_path: Path) -> None:
+    """Engines fork processes, which hold the pipe open: the kill is told at once, and they end too."""
+    heard: list[Event] = []
+    body = """
+        forked = os.fork()
+        if forked:
+            emit({"event": "up", "pid": forked})
+            os.kill(os.getpid(), 9)
+        time.sleep(600)
+    """
+    with pytest.raises(ChildError, match="SIGKILL"):
+        run_child(script(tmp_path, body), heard.append)
+    assert _gone(heard[0]["pid"])
+
+
 def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
-    child = script(tmp_path, 'emit({"event": "up", "pid": os.getpid()}); time.sleep(600)')
+    """And what the child forked."""
+    body = """
+        forked = os.fork()
+        if forked:
+            emit({"event": "up", "pids": [os.getpid(), forked]})
+        time.sleep(600)
+    """
+    child = script(tmp_path, body)
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import sys\nfrom tokgate.child import run_child\n"
-        f"run_child({child!r}, lambda event: print(event['pid'], flush=True))\n"
+        f"run_child({child!r}, lambda event: print(*event['pids'], flush=True))\n"
     )
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
@@ -95,11 +191,11 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": root},
     )
     assert process.stdout is not None
-    pid = int(process.stdout.readline())
+    pids = list(map(int, process.stdout.readline().split()))
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert _gone(pid)
+    assert all(map(_gone, pids))
 
 
 def _gone(pid: int) -> bool:

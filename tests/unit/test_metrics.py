@@ -22,6 +22,18 @@ def test_the_definitions_by_hand() -> None:
     assert values["peak_memory"] == 2**31
 
 
+def test_a_gpus_memory_and_energy_are_there_where_they_were_measured() -> None:
+    values = Round(400, 8, 0.5, 5.4, 10.0, 2**31, gpu_peak_bytes=2**36, energy_j=2000.0).values()
+    assert values["peak_gpu_memory"] == 2**36
+    assert values["energy_per_token"] == 5.0
+    assert not {"peak_gpu_memory", "energy_per_token"} & Round(400, 8, 0.5, 5.4, 10.0, 2**31).values().keys()
+
+
+def test_an_engine_that_knows_tpot_by_sequence_is_believed() -> None:
+    values = Round(400, 8, prefill_s=0.5, total_s=5.4, cpu_s=10.0, peak_rss_bytes=1, tpot_s=0.09).values()
+    assert values["tpot"] == 0.09
+
+
 def test_one_token_has_no_tpot() -> None:
     assert "tpot" not in Round(1, 1, 0.5, 0.5, 1.0, 1).values()
 
@@ -36,4 +48,4 @@ def test_prefill_and_decode_make_up_the_whole(batch: int, output_len: int, prefi
 
 def test_each_metric_has_a_direction_and_a_unit() -> None:
     assert {metric.name: metric.better for metric in OFFLINE_METRICS}["output_throughput"] == "higher"
-    assert all(metric.unit in ("tok/s", "s", "B") for metric in OFFLINE_METRICS)
+    assert all(metric.unit in ("tok/s", "s", "B", "J") for metric in OFFLINE_METRICS)

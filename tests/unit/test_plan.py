@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tokgate.engines import Generation
+from tokgate.machine.watch import CpuWatch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.worker import Launch
 
@@ -30,6 +32,17 @@ def plan(rows: int = 3, rounds: int = 2, seed: int = 0) -> LaunchPlan:
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     plan().write(tmp_path / "plan.json")
     assert LaunchPlan.read(tmp_path / "plan.json") == plan()
+
+
+def test_a_plan_of_before_gpus_is_one_for_the_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan().write(path)
+    known = json.loads(path.read_text())
+    for name in ("device", "gpus", "measure_peaks", "silence_s"):
+        del known[name]
+    path.write_text(json.dumps(known))
+    read = LaunchPlan.read(path)
+    assert (read.device, read.measure_peaks) == ("cpu", True)
 
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:
@@ -79,7 +92,7 @@ class Engine:
 def test_an_inflated_launch_is_credited_with_the_planned_tokens_if_it_made_all_of_its_own(short: int) -> None:
     """A slower engine would have made the planned ones: the whole call is timed, the rest is not counted."""
     inflated = replace(plan(rows=1), inflate=0.1)
-    launch = Launch(inflated, lambda event: None)
+    launch = Launch(inflated, lambda event: None, CpuWatch(1))
     engine = launch._engine = Engine(short)
     event = launch._measure(0, inflated.rows[0])
     assert engine.asked == [55]

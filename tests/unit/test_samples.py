@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
 from tokgate.metrics import Round
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
@@ -16,6 +21,28 @@ pytestmark = pytest.mark.unit
 
 SCENARIO = Scenario(Group("tiny", "tiny-dummy", "onnx", "fp32"), 1, 5, 50)
 PROFILE = Profile("quick", launches=2, rounds=2)
+
+PLAN = LaunchPlan(PLAN_SCHEMA, "onnx", "/m", 100, {}, 1, 1, 0, 0, 0, (PlanRow(SCENARIO.id, 1, 5, 50),))
+
+
+def round_event(**change: Any) -> dict[str, Any]:
+    return {
+        "event": "round", "scenario": SCENARIO.id, "round": 0, "total_s": 1.0, "prefill_s": 0.1, "prompt_tokens": 5,
+        "output_tokens": 50, "peak_rss_bytes": 1, "use": {"own_cpu_s": 1.0}, "disturbed": None, "repeated": False,
+        **change,
+    }  # fmt: skip
+
+
+def worker(folder: Path, event: dict[str, Any], then: str = "") -> str:
+    """An interpreter that speaks the worker's protocol, whatever it is told to run."""
+    python = folder / "python"
+    done = {"event": "done", "total_s": 2.0, "measured_s": 1.0}
+    python.write_text(
+        f"#!{sys.executable}\nimport time\nprint({json.dumps(event)!r}, flush=True)\n{then}\n"
+        f"print({json.dumps(done)!r}, flush=True)\n"
+    )
+    python.chmod(0o755)
+    return str(python)
 
 
 def record(*totals_s: float) -> LaunchRecord:
@@ -49,6 +76,25 @@ def test_a_launch_without_samples_is_left_out_and_is_a_fault() -> None:
     assert rows_of(SCENARIO, [record()]) == []
 
 
+def with_energy(*energies_j: float | None) -> LaunchRecord:
+    rounds = [Round(50, 1, 0.1, 1.0, 1.0, 2**20, energy_j=energy_j) for energy_j in energies_j]
+    return LaunchRecord(rounds={SCENARIO.id: rounds})
+
+
+@pytest.mark.parametrize(
+    ("launches", "expected"),
+    [
+        ([(5.0, None), (None, 10.0)], [[0.1], [0.2]]),
+        ([(None, 5.0), (None, None)], [[0.1]]),
+        ([(None, None), (None, None)], None),
+    ],
+)
+def test_a_metric_that_some_rounds_lack_has_the_values_of_the_others(launches, expected) -> None:
+    rows = {row.metric: row for row in rows_of(SCENARIO, [with_energy(*launch) for launch in launches])}
+    assert (rows["energy_per_token"].launches if "energy_per_token" in rows else None) == expected
+    assert [len(launch) for launch in rows["e2el"].launches] == [2, 2]
+
+
 def test_unequal_work_is_a_fault() -> None:
     short = record(1, 1)
     short.unequal[SCENARIO.id] = "the engine made 49 output tokens; planned were 50"
@@ -63,23 +109,23 @@ def test_a_round_counts_if_its_work_was_equal_and_nothing_disturbed_it(
     tmp_path: Path, output_tokens: int, disturbed: str | None, usable: int, unequal: bool
 ) -> None:
     """Through a real child process that speaks the worker's protocol; its interpreter is a script."""
-    event = {
-        "event": "round", "scenario": SCENARIO.id, "round": 0, "total_s": 1.0, "prefill_s": 0.1, "prompt_tokens": 5,
-        "output_tokens": output_tokens, "peak_rss_bytes": 1, "use": {"own_cpu_s": 1.0}, "disturbed": disturbed,
-        "repeated": False,
-    }  # fmt: skip
-    done = {"event": "done", "total_s": 2.0, "measured_s": 1.0}
-    import json
-    import sys
-
-    python = tmp_path / "python"
-    python.write_text(
-        f"#!{sys.executable}\nimport json\nprint({json.dumps(event)!r})\nprint({json.dumps(done)!r}, flush=True)\n"
-    )
-    python.chmod(0o755)
-    plan = LaunchPlan(PLAN_SCHEMA, "onnx", "/m", 100, {}, 1, 1, 0, 0, 0, (PlanRow(SCENARIO.id, 1, 5, 50),))
+    event = round_event(output_tokens=output_tokens, disturbed=disturbed)
     heard: list[str] = []
-    launch = run_launch(plan, str(python), heard.append)
+    launch = run_launch(PLAN, worker(tmp_path, event), heard.append)
     assert heard == [SCENARIO.id]
     assert len(launch.rounds.get(SCENARIO.id, [])) == usable
     assert (SCENARIO.id in launch.unequal) is unequal
+
+
+def test_what_the_engine_and_the_gpu_told_of_a_round_is_kept(tmp_path: Path) -> None:
+    event = round_event(tpot_s=0.015, gpu={"memory_bytes": 2**36, "energy_j": 25.0}, counters={"num_preemptions": 1.0})
+    launch = run_launch(PLAN, worker(tmp_path, event), lambda scenario: None)
+    (sample,) = launch.rounds[SCENARIO.id]
+    assert (sample.tpot_s, sample.gpu_peak_bytes, sample.energy_j) == (0.015, 2**36, 25.0)
+    assert launch.events == [event]
+
+
+def test_a_worker_that_hangs_ends_its_group_with_what_it_did_last(tmp_path: Path) -> None:
+    python = worker(tmp_path, round_event(), then="time.sleep(600)")
+    with pytest.raises(MeasurementError, match=r"the onnx worker failed: it reported nothing for 2 s after its event"):
+        run_launch(replace(PLAN, silence_s=2.0), python, lambda scenario: None)

@@ -38,7 +38,31 @@ variants = ["nospin"]
 gated = ["cpu_time_per_token"]
 rows = ["1x128->64"]
 """
-VARIANTS = '[nospin]\nengine = "onnx"\nsettings = { allow_spinning = false }\n'
+VARIANTS = """
+[nospin]
+engine = "onnx"
+settings = { allow_spinning = false }
+[tp2]
+engine = "vllm"
+settings = { tensor_parallel_size = 2, enforce_eager = false }
+"""
+GPU_MATRIX = """
+device = "gpu"
+gpus = 2
+model = "qwen2.5-7b"
+[profiles.quick]
+launches = 1
+rounds = 1
+[engines.vllm]
+enforce_eager = true
+seed = 7
+[[group]]
+engine = "vllm"
+precisions = ["fp16"]
+variants = ["tp2"]
+weights = "skeleton"
+rows = ["1x5->50"]
+"""
 
 
 @pytest.fixture
@@ -70,8 +94,51 @@ def test_a_profile_holds_its_rows(matrix_file: Path) -> None:
 
 def test_variants_bring_their_settings_and_gates(matrix_file: Path) -> None:
     row = load_matrix(matrix_file).scenarios[-1]
-    assert row.group.settings == (("allow_spinning", False),)
+    assert row.group.settings == {"allow_spinning": False}
     assert row.gated == ("cpu_time_per_token",)
+
+
+@pytest.fixture
+def gpu_file(matrix_file: Path) -> Path:
+    path = matrix_file.with_name("gpu.toml")
+    path.write_text(GPU_MATRIX)
+    return path
+
+
+def test_settings_of_an_engine_are_all_its_groups_and_a_variants_go_before(gpu_file: Path) -> None:
+    (row,) = load_matrix(gpu_file).scenarios
+    assert row.group.settings == {"tensor_parallel_size": 2, "enforce_eager": False, "seed": 7}
+    assert (row.group.device, row.group.gpus, row.group.skeleton) == ("gpu", 2, True)
+    assert load_matrix(gpu_file).gpus == 2
+    assert row.group in {row.group: "groups are keys, whatever tables their settings hold"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('["tp2"]', "[]", "it runs on 1 and the matrix has gpus = 2"),
+        ("gpus = 2", "gpus = 0", "gpus = 0 for device 'gpu'"),
+        ('"gpu"', '"cpu"', "gpus = 2 for device 'cpu'"),
+        ('"gpu"', '"tpu"', "Invalid enum value 'tpu'"),
+        ("[engines.vllm]", "[engines.vlm]", "did you mean 'vllm'"),
+        ('"skeleton"', '"bones"', "Invalid enum value 'bones'"),
+        ('variants = ["tp2"]\nweights', "weights", "it runs on 1"),
+        ('engine = "vllm"\nprecisions = ["fp16"]\nvariants = ["tp2"]', 'engine = "onnx"\nprecisions = ["fp16"]',
+         "unknown engine 'vllm'"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_gpu_matrix_is_named(gpu_file: Path, old: str, new: str, said: str) -> None:
+    assert old in GPU_MATRIX
+    gpu_file.write_text(GPU_MATRIX.replace(old, new, 1))
+    with pytest.raises(InputError, match=r"gpu\.toml") as error:
+        load_matrix(gpu_file)
+    assert said in str(error.value)
+
+
+def test_only_vllm_fills_a_skeleton(matrix_file: Path) -> None:
+    matrix_file.write_text(MATRIX.replace('quick = ["1x5->50"]', 'quick = []\nweights = "skeleton"', 1))
+    with pytest.raises(InputError, match="'skeleton' is for engine vllm; onnx cannot"):
+        load_matrix(matrix_file)
 
 
 def test_the_weights_in_use_stand_in_the_id(matrix_file: Path) -> None:
@@ -128,3 +195,44 @@ def test_the_cpu_matrix_holds_what_was_asked_for() -> None:
     assert {("transformers", "fp32", (), "b1.p200.o50"), ("transformers", "fp32", (), "b8.p5.o50")} <= rows
     assert any(row.group.shape == "mistral-7b" and row.group.precision == "int8" for row in matrix.scenarios)
     assert all(row.group.shape != "mistral-7b" for row in matrix.rows("nightly", "ens"))
+
+
+GPU_ROWS = [
+    "b1.p5.o50", "b8.p5.o50", "b1.p200.o50", "b4.p200.o50", "b1.p1000.o50", "b4.p1000.o50", "b8.p1000.o50",
+    "b50.p512.o512", "b100.p128.o128", "b200.p512.o512", "b1.p128.o16", "b1.p128.o64", "b1.p128.o256", "b1.p32.o512",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ["gpu-qwen2.5-0.5b.toml", "gpu-qwen2.5-7b.toml"])
+def test_the_gpu_matrices_hold_what_was_asked_for(file: str) -> None:
+    matrix = load_matrix(ROOT / "scenarios" / file)
+    rows = {(row.group.engine, row.group.precision, row.group.variants, row.shape_id) for row in matrix.scenarios}
+    assert {("vllm", precision, (), shape) for precision in ("fp16", "int8") for shape in GPU_ROWS} <= rows
+    assert {"bf16", "int4"} <= {row.group.precision for row in matrix.scenarios}
+
+
+def test_the_quick_profile_is_the_small_model_in_fp16_and_int8() -> None:
+    quick = [row.id for file in (ROOT / "scenarios").glob("gpu-*.toml") for row in load_matrix(file).rows("quick")]
+    assert sorted(quick) == sorted(
+        f"qwen2.5-0.5b-instruct.vllm.{precision}.{shape}"
+        for precision in ("fp16", "int8")
+        for shape in ("b1.p5.o50", "b8.p5.o50", "b50.p512.o512")
+    )
+
+
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_a_matrix_of_several_gpus_says_so_in_every_id(gpus: int) -> None:
+    matrix = load_matrix(ROOT / "scenarios" / f"gpu-tp{gpus}.toml")
+    assert matrix.gpus == gpus
+    assert all(f".tp{gpus}." in row.id for row in matrix.scenarios)
+
+
+def test_speculation_is_measured_where_it_wins_and_where_it_loses_beside_the_same_without() -> None:
+    matrix = load_matrix(ROOT / "scenarios" / "gpu-qwen2.5-0.5b.toml")
+    groups = {row.group.variants: row.group for row in matrix.scenarios if row.group.precision == "fp16"}
+    for workload in ("repeat", "sampled"):
+        plain, speculating = groups[workload,], groups["ngram", workload]
+        assert speculating.prompts == plain.prompts == ("repetitive" if workload == "repeat" else "random")
+        assert {**plain.settings, "speculative_config": speculating.settings["speculative_config"]} == (
+            speculating.settings
+        )

@@ -6,6 +6,7 @@ holds none.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -59,6 +60,11 @@ class Engine(Protocol):
 
 
 def load(name: str, model_dir: str, threads: int, settings: dict[str, Any]) -> Engine:
-    """Loads `model_dir` in engine `name` with `threads` compute threads. Raises KeyError for an unknown name."""
+    """Loads `model_dir` in engine `name` with `threads` compute threads. Raises KeyError for an unknown name.
+
+    Of the settings `environment` is every engine's: variables that its libraries read while they are imported.
+    """
+    settings = dict(settings)
+    os.environ.update(settings.pop("environment", {}))
     module, _, class_name = _ENGINES[name].partition(":")
     return cast(Engine, getattr(import_module(module), class_name)(model_dir, threads, settings))

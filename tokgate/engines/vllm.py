@@ -1,7 +1,7 @@
 """vLLM offline: `LLM.generate` as its documentation shows it. Serves vLLM 0.19 to 0.32, on CUDA and on the CPU.
 
 Settings go to vLLM's engine arguments as they are, whatever they are: what vLLM does not know it refuses itself,
-by name.
+by name. Only `sampling` goes to the requests, as sampling parameters beside greedy decoding's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ from typing import Any
 
 import numpy as np
 
-# Reading back what was chosen calls a function in vLLM's own worker processes, which are ours.
-os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+os.environ.update(
+    # Reading back what was chosen calls a function in vLLM's own worker processes, which are ours.
+    VLLM_ALLOW_INSECURE_SERIALIZATION="1",
+    # Models are folders on this disk; nothing is asked for, and nothing reported, over the network.
+    HF_HUB_OFFLINE="1",
+    VLLM_NO_USAGE_STATS="1",
+)
 
 import torch
 import vllm
@@ -47,13 +52,15 @@ class VllmEngine:
     """One `LLM`. `threads` is not used: vLLM binds its own."""
 
     def __init__(self, model_dir: str, threads: int, settings: dict[str, Any]) -> None:
-        self._llm = vllm.LLM(model=model_dir, **{**_DEFAULTS, **settings})
+        arguments = {**_DEFAULTS, **settings}
+        self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
+        self._llm = vllm.LLM(model=model_dir, **arguments)
         self._chosen = self._read_back()
 
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
-        params = vllm.SamplingParams(temperature=0.0, max_tokens=output_len, ignore_eos=True)
+        params = vllm.SamplingParams(**self._sampling, max_tokens=output_len, ignore_eos=True)
         started = time.perf_counter()
         outputs = self._llm.generate(inputs, params, use_tqdm=False)
         total_s = time.perf_counter() - started

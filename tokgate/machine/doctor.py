@@ -7,19 +7,17 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from tokgate.errors import MeasurementError
 from tokgate.machine import fingerprint, lock, memory
+from tokgate.machine.check import Check, Status
 from tokgate.machine.cpus import cpu_quota, usable_cores, usable_cpus
 from tokgate.machine.files import REAL_ROOT, bytes_of, read_table, read_text
+from tokgate.machine.gpudoctor import gpu_checks, installed_stack
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch
-
-Status = Literal["ok", "warn", "fail"]
 
 _GB = 10**9
 # What the 0.5B model needs: exporting and quantising it; measuring it in FP32; both kept in the cache.
@@ -36,20 +34,11 @@ _PINNED = (
     "numpy",
     "pytest-benchmark",
 )
+# Of an environment that measures GPUs; its vLLM is held against the driver.
+_PINNED_GPU = ("torch", "transformers", "bitsandbytes", "nvidia-ml-py", "numpy", "pytest-benchmark")
+_ROOT = Path(__file__).resolve().parents[2]
 _PROVIDERS = "import json, onnxruntime; print(json.dumps(onnxruntime.get_available_providers()))"
 _PROVIDERS_TIMEOUT_S = 30.0
-_GPU_TIMEOUT_S = 10.0
-_GPU_QUERY = ("--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. `remedy` is empty when there is nothing to do."""
-
-    name: str
-    status: Status
-    seen: str
-    remedy: str = ""
 
 
 def checks(
@@ -60,11 +49,16 @@ def checks(
     lock_folder: Path | None = None,
     sample_s: float = 1.0,
 ) -> list[Check]:
-    """All checks, in the order to show them. Takes `sample_s` plus a few seconds, and imports no engine."""
+    """All checks, in the order to show them. Takes `sample_s` plus a few seconds, and imports no engine.
+
+    An environment with vLLM is one that measures GPUs, and held against those requirements.
+    """
+    stack = installed_stack()
+    pinned = requirements or _ROOT / (stack.requirements if stack else "requirements-cpu.txt")
     return [
         _python(sys.version_info[:2]),
-        *_packages(requirements or Path(__file__).resolve().parents[2] / "requirements-cpu.txt"),
-        _providers(),
+        *_packages(pinned, _PINNED_GPU if stack else _PINNED),
+        *([] if stack else [_providers()]),
         _cpu(root),
         _governor(root),
         _turbo(root),
@@ -75,7 +69,7 @@ def checks(
         _load(root, sample_s),
         _lock(root, lock_folder),
         _disk(cache_folder or Path.home() / ".cache"),
-        _gpu(root),
+        *gpu_checks(root, lock_folder),
     ]
 
 
@@ -86,10 +80,10 @@ def _python(version: tuple[int, ...]) -> Check:
     return Check("python", "fail", seen, "use Python 3.10, 3.11 or 3.12")
 
 
-def _packages(requirements: Path) -> Iterator[Check]:
+def _packages(requirements: Path, names: Iterable[str]) -> Iterator[Check]:
     """Installed versions against the pins, where the file is at hand (a checkout, not an installed wheel)."""
     pins = read_pins(requirements)
-    for name in _PINNED:
+    for name in names:
         pin = pins.get(name)
         try:
             # Builds for one device carry a local part: 2.13.0+cpu is 2.13.0.
@@ -224,17 +218,6 @@ def _disk(folder: Path) -> Check:
     if free >= _CACHE_BYTES:
         return Check("disk", "ok", seen)
     return Check("disk", "warn", seen, f"the built 0.5B model takes up to {_CACHE_BYTES / _GB:g} GB: free some")
-
-
-def _gpu(root: Path, output: Callable[[list[str], float], str | None] | None = None) -> Check:
-    listed = (output or _output)(["nvidia-smi", *_GPU_QUERY], _GPU_TIMEOUT_S)
-    if listed:
-        return Check("gpu", "ok", "; ".join(listed.splitlines()))
-    version = read_text(root, "proc/driver/nvidia/version")
-    if version:
-        remedy = "nvidia-smi does not answer: check that the driver's library matches its kernel module"
-        return Check("gpu", "warn", version.splitlines()[0], remedy)
-    return Check("gpu", "ok", "no GPU")
 
 
 def _output(command: list[str], timeout_s: float) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokgate.errors import InputError, MeasurementError
+from tokgate.errors import InputError, NoDeviceError
 from tokgate.machine.cpumodel import slug
 from tokgate.machine.files import REAL_ROOT
 from tokgate.machine.fingerprint import fingerprint
@@ -75,9 +75,9 @@ def gpu_fingerprint(
 def used_gpus(count: int | None, environ: Mapping[str, str], nvml: Any = None) -> list[Gpu]:
     """The first `count` GPUs that CUDA shows under `environ`, in its order; None takes all of them.
 
-    `nvml` stands in for the pynvml module. Raises MeasurementError where there is no library, driver or
-    visible GPU, or a stable fact cannot be read; InputError where CUDA_VISIBLE_DEVICES names what is not
-    there, too few are visible, or they differ: different GPUs are no one machine.
+    `nvml` stands in for the pynvml module. Raises NoDeviceError where there is no library or driver, or where too
+    few GPUs are visible; MeasurementError where a stable fact cannot be read; InputError where
+    CUDA_VISIBLE_DEVICES names what is not there, or they differ: different GPUs are no one machine.
     """
     with driver_session(nvml) as library:
         return _used(library, count, environ)
@@ -88,10 +88,12 @@ def _used(nvml: Any, count: int | None, environ: Mapping[str, str]) -> list[Gpu]
     if not devices:
         chosen = environ.get("CUDA_VISIBLE_DEVICES")
         setting = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES={chosen!r})"
-        raise MeasurementError(f"no GPU is visible{setting}; {CHOOSE}")
+        raise NoDeviceError(f"no GPU is visible{setting}; {CHOOSE}")
     wanted = len(devices) if count is None else count
-    if not 1 <= wanted <= len(devices):
-        raise InputError(f"{wanted} GPUs are asked for and {len(devices)} are visible; ask for fewer, or {CHOOSE}")
+    if wanted < 1:
+        raise InputError(f"{wanted} GPUs are asked for; expected 1 or more")
+    if wanted > len(devices):
+        raise NoDeviceError(f"{wanted} GPUs are asked for and {len(devices)} are visible; ask for fewer, or {CHOOSE}")
     gpus = [_gpu(nvml, device) for device in devices[:wanted]]
     for other in gpus[1:]:
         differ = [fact for fact, value in gpus[0].stable.items() if other.stable[fact] != value]

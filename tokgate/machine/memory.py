@@ -1,11 +1,12 @@
-"""How much memory there is, and how much this process has had. Standard library alone."""
+"""How much memory there is, and how much this process, or its whole family, has had. Standard library alone."""
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
-from tokgate.machine import cgroup
+from tokgate.machine import cgroup, processes
 from tokgate.machine.files import REAL_ROOT, bytes_of, read_table
 
 
@@ -37,6 +38,34 @@ def reset_peak_rss(root: Path = REAL_ROOT) -> bool:
     except OSError:
         return False
     return True
+
+
+def family_peak_rss_bytes(root: Path = REAL_ROOT) -> int:
+    """The sum over this process and its descendants of the largest resident memory of each.
+
+    An engine may live in processes of its own (vLLM's does). What they share, as the pages of libraries, counts
+    in each, and their peaks may lie at different moments, so the sum is an upper bound; of one process alone it is
+    its peak. A descendant that has ended does not count.
+    """
+    peaks = (bytes_of(read_table(root, f"proc/{pid}/status"), "VmHWM") for pid in _descendants(root))
+    return peak_rss_bytes(root) + sum(peak or 0 for peak in peaks)
+
+
+def reset_family_peak_rss(root: Path = REAL_ROOT) -> bool:
+    """Starts family_peak_rss_bytes() anew; False where that is not permitted for all of the family."""
+    done = [reset_peak_rss(root)]
+    for pid in _descendants(root):
+        try:
+            (root / f"proc/{pid}/clear_refs").write_text("5")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            done.append(False)
+    return all(done)
+
+
+def _descendants(root: Path) -> frozenset[int]:
+    return processes.descendants(processes.scan(root), os.getpid())
 
 
 def swapped_bytes(root: Path = REAL_ROOT) -> int:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tokgate.errors import InputError, MeasurementError
+from tokgate.errors import InputError, MeasurementError, NoDeviceError
 
 NOT_SUPPORTED = "not supported"
 CHOOSE = "choose with CUDA_VISIBLE_DEVICES (nvidia-smi -L lists the UUIDs)"
@@ -29,12 +29,12 @@ class Device:
 
 @contextmanager
 def driver_session(nvml: Any = None) -> Iterator[Any]:
-    """The library, ready to be asked; `nvml` stands in for it. Raises MeasurementError without it or a driver."""
+    """The library, ready to be asked; `nvml` stands in for it. Raises NoDeviceError without it or a driver."""
     library = nvml if nvml is not None else _library()
     try:
         library.nvmlInit()
     except library.NVMLError as error:
-        raise MeasurementError(
+        raise NoDeviceError(
             f"the NVIDIA driver cannot be reached ({error}): expected a GPU and its driver; check that nvidia-smi "
             "answers, and in a container that it was started with the GPUs (--gpus)"
         ) from None
@@ -101,7 +101,7 @@ def _library() -> Any:
     try:
         import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # optional, and it has no types
     except ImportError:
-        raise MeasurementError(
+        raise NoDeviceError(
             "nvidia-ml-py is not installed, so GPUs cannot be told apart: pip install nvidia-ml-py"
         ) from None
     return pynvml

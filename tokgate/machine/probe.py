@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +95,14 @@ def measured_peaks(threads: int, timeout_s: float = 20.0) -> dict[str, float]:
     """`peaks` by a process of its own: what it takes of memory never counts for the caller, and its BLAS has as
     many threads as the engine. Raises RuntimeError with its last words, or subprocess.TimeoutExpired."""
     pools = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return peaks_of_child(["tokgate.machine.probe", str(threads)], dict.fromkeys(pools, str(threads)), timeout_s)
+
+
+def peaks_of_child(module: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> dict[str, float]:
+    """What `python -m MODULE ARGUMENTS` prints as JSON. Raises as measured_peaks does."""
     done = subprocess.run(
-        [sys.executable, "-m", "tokgate.machine.probe", str(threads)],
-        env={**os.environ, **dict.fromkeys(pools, str(threads))},
+        [sys.executable, "-m", *module],
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""What an engine loads, built once: a checkpoint, its FP32 ONNX graph, that graph in INT8.
+"""What an engine loads, built once: a checkpoint, its FP32 ONNX graph, that graph in INT8, its weights rounded.
 
 Each is an entry of the cache, named by a hash over everything that determines it, and made by child
 processes, one a step, so that their peaks do not add and no engine comes into this process.
@@ -35,6 +35,7 @@ _VERSIONS = {
     "checkpoint": ("torch", "transformers"),
     "onnx-fp32": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     "onnx-int8": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
+    **dict.fromkeys(("vllm-int8", "vllm-int4", *fit.SKELETONS.values()), ("torch", "transformers")),
 }
 # Written into the folder of an artifact: a link of that name would lead the writing astray.
 _OURS = (MANIFEST, accuracy.FILE_NAME)
@@ -42,7 +43,7 @@ _OURS = (MANIFEST, accuracy.FILE_NAME)
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder an engine loads: config.json, weights or graph, reference.npz.
+    """A folder an engine loads: config.json, weights or graph, reference.npz; of a skeleton the first alone.
 
     `meta`: kind, identity, real_weights, versions, vocab_size, max_context, parameters, size_bytes, seconds,
     steps ({name, seconds, peak_rss_bytes} each, of this kind and those it was made from), and for a graph
@@ -63,23 +64,33 @@ def ensure(
     isa: str,
     report: Report,
     available_bytes: int | None = None,
+    *,
+    skeleton: bool = False,
 ) -> Artifact:
     """The artifact for `engine` at `precision`, built by `python` if it is not in the cache.
 
-    `isa` is one of ISAS; `report` is told of each step. Raises InputError if the model cannot be built like
-    this, or memory or disk is too small, MeasurementError if a step fails.
+    `isa` is one of ISAS; `report` is told of each step; `skeleton`: without weights. Raises InputError if the model
+    cannot be built like this, or memory or disk is too small, MeasurementError if a step fails.
     """
-    kind = _kind(engine, precision, isa)
+    kind = _kind(engine, precision, isa, skeleton)
     builder = _Builder(source, Cache(cache_root), python, isa, report, available_bytes, versions(python))
     return builder.get(kind)
 
 
-def is_built(
-    source: ModelSource, engine: str, precision: str, cache_root: Path, isa: str, python: str = sys.executable
-) -> bool:
-    """Whether `ensure` would return at once."""
-    kind = _kind(engine, precision, isa)
-    return Cache(cache_root).find(entry_name(source, kind, isa, versions(python))) is not None
+def to_build(
+    source: ModelSource,
+    engine: str,
+    precision: str,
+    cache_root: Path,
+    isa: str,
+    python: str = sys.executable,
+    *,
+    skeleton: bool = False,
+) -> str | None:
+    """The kind that `ensure` would build; None where it would return at once."""
+    kind = _kind(engine, precision, isa, skeleton)
+    found = Cache(cache_root).find(entry_name(source, kind, isa, versions(python)))
+    return kind if found is None else None
 
 
 def entry_name(source: ModelSource, kind: str, isa: str, versions: dict[str, str]) -> str:
@@ -96,9 +107,6 @@ def entry_name(source: ModelSource, kind: str, isa: str, versions: dict[str, str
     return f"{source.slug}.{kind}.{digest[:16]}"
 
 
-_PARENTS = {"checkpoint": None, "onnx-fp32": "checkpoint", "onnx-int8": "onnx-fp32"}
-
-
 @dataclass(frozen=True)
 class _Builder:
     source: ModelSource
@@ -113,7 +121,7 @@ class _Builder:
         name = entry_name(self.source, kind, self.isa, self.versions)
         entry = self.cache.find(name)
         if entry is None:
-            parent_kind = _PARENTS[kind]
+            parent_kind = fit.PARENTS[kind]
             parent = self.get(parent_kind) if parent_kind else None
             entry = self.cache.get(name, lambda partial: self._build(kind, parent, name, partial), self.report)
         return Artifact(entry.path, kind, entry.meta)
@@ -123,13 +131,7 @@ class _Builder:
         self.report(f"building {name} in {self.cache.root}")
         steps = Steps(partial, self.python, kind, name, self.source.model_id, self.report)
         started = time.monotonic()
-        if kind == "checkpoint":
-            measured = self._checkpoint(steps)
-        else:
-            assert parent is not None
-            shutil.copy(parent.path / "config.json", partial)
-            _link_or_copy(parent.path / accuracy.FILE_NAME, partial / accuracy.FILE_NAME)
-            measured = self._fp32(steps, parent) if kind == "onnx-fp32" else self._int8(steps, parent)
+        measured = self._made(steps, kind, parent)
         shutil.rmtree(steps.scratch)
         seconds = time.monotonic() - started
         size_bytes = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
@@ -148,6 +150,22 @@ class _Builder:
             "steps": [*(parent.meta["steps"] if parent else []), *steps.done],
             **measured,
         }
+
+    def _made(self, steps: Steps, kind: str, parent: Artifact | None) -> Meta:
+        """Makes the content, and returns what is worth noting of it."""
+        engine, _, precision = kind.partition("-")
+        if engine == "checkpoint":
+            return self._checkpoint(steps)
+        if engine == "skeleton":
+            steps.run("skeleton", shape=asdict(self.source.shape), out=str(steps.folder), precision=precision)
+            return {}
+        assert parent is not None
+        _link_or_copy(parent.path / accuracy.FILE_NAME, steps.folder / accuracy.FILE_NAME)
+        if engine == "vllm":
+            steps.run("compress", checkpoint=str(parent.path), out=str(steps.folder), precision=precision)
+            return {}
+        shutil.copy(parent.path / "config.json", steps.folder)
+        return self._fp32(steps, parent) if precision == "fp32" else self._int8(steps, parent)
 
     def _checkpoint(self, steps: Steps) -> Meta:
         source = self.source
@@ -186,13 +204,15 @@ class _Builder:
             raise InputError(f"{self.source.model_id}: not enough disk in {self.cache.root}: {too_much}")
 
 
-def _kind(engine: str, precision: str, isa: str) -> str:
+def _kind(engine: str, precision: str, isa: str, skeleton: bool) -> str:
+    kinds = fit.SKELETONS if skeleton else fit.KINDS
     if isa not in ISAS:
         raise InputError(f"unknown instruction set {isa!r}; expected one of {', '.join(ISAS)}")
-    if (engine, precision) not in fit.KINDS:
-        known = ", ".join(" ".join(pair) for pair in fit.KINDS)
-        raise InputError(f"no model can be built for engine {engine} at {precision}; expected one of: {known}")
-    return fit.KINDS[engine, precision]
+    if (engine, precision) not in kinds:
+        known = ", ".join(" ".join(pair) for pair in kinds)
+        what = "model without weights" if skeleton else "model"
+        raise InputError(f"no {what} can be built for engine {engine} at {precision}; expected one of: {known}")
+    return kinds[engine, precision]
 
 
 @cache

@@ -22,10 +22,12 @@ from tokgate.models.hub import scrub
 STEPS = {
     "download": "tokgate.models.hub:download",
     "dummy": "tokgate.models.dummy:write",
+    "skeleton": "tokgate.models.dummy:write_skeleton",
     "reference": "tokgate.models.reference:write",
     "export": "tokgate.models.onnx_export:export",
     "graph": "tokgate.models.onnx_export:rewrite",
     "quantize": "tokgate.models.quantize:quantize",
+    "compress": "tokgate.models.compressed:compress",
     "check": "tokgate.models.reference:check",
 }
 

@@ -17,6 +17,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tokgate.errors import InputError
+from tokgate.models.cache import MANIFEST
+from tokgate.models.hub import ALLOWED_FILES
+
+PRECISIONS = ("int8", "int4")
 GROUP_SIZE = 128
 _PROJECTIONS = tuple(f"{name}_proj.weight" for name in ("q", "k", "v", "o", "gate", "up", "down"))
 
@@ -52,8 +57,8 @@ def write_config(source: Path, folder: Path, precision: str) -> None:
 
 def copy_all_but_weights(source: Path, folder: Path) -> None:
     """Tokenizer and generation config; the links of a snapshot become files."""
-    for file in source.glob("*.json"):
-        if file.name != "config.json" and "safetensors" not in file.name and file.name != "artifact.json":
+    for file in (file for pattern in ALLOWED_FILES for file in source.glob(pattern)):
+        if file.name not in ("config.json", MANIFEST) and "safetensors" not in file.name:
             shutil.copy(file, folder / file.name)
 
 
@@ -97,7 +102,7 @@ def _compressed(name: str, weight: torch.Tensor, precision: str) -> Tensors:
         return {f"{prefix}weight": values, f"{prefix}weight_scale": scale.to(weight.dtype)}
     rows, columns = weight.shape
     if columns % GROUP_SIZE:
-        raise ValueError(f"{name} has {columns} input channels; INT4 needs a multiple of {GROUP_SIZE}")
+        raise InputError(f"{name} has {columns} input channels; INT4 needs a multiple of {GROUP_SIZE}")
     values, scale = quantise(weight.float().reshape(rows * columns // GROUP_SIZE, GROUP_SIZE), bits=4)
     return {
         f"{prefix}weight_packed": pack_int4(values.reshape(rows, columns)),

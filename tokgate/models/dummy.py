@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tokgate.errors import InputError
+from tokgate.models import compressed
 from tokgate.models.shapes import ModelShape
 
 SHARD_BYTES = 2_000_000_000
@@ -48,6 +49,20 @@ def write(
         text = json.dumps({"metadata": total, "weight_map": index}, indent=1)
         (folder / "model.safetensors.index.json").write_text(text)
     emit({"event": "step", "name": "tokenizer", "detail": f"{model.vocab_size} printable words"})
+    write_tokenizer(model.vocab_size, folder)
+    return {}
+
+
+def write_skeleton(
+    emit: Callable[[dict[str, Any]], None], shape: dict[str, Any], out: str, precision: str
+) -> dict[str, Any]:
+    """A step of a build: config.json and a tokenizer alone, for an engine that fills the weights itself."""
+    folder = Path(out)
+    model = ModelShape(**shape)
+    emit({"event": "step", "name": "skeleton", "detail": f"{model.parameters / 1e9:.2f} billion weights, none made"})
+    _empty_model(model, folder)
+    if precision in compressed.PRECISIONS:
+        compressed.write_config(folder, folder, precision)
     write_tokenizer(model.vocab_size, folder)
     return {}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tokgate.machine.memory import available_bytes
 from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+from tokgate.plan import Device
 
 # Peak memory of a build step in multiples of the FP32 weights, above the libraries' own.
 _BUILD_FACTORS = {
@@ -18,26 +19,44 @@ _BUILD_FACTORS = {
     "graph": ("the graph with its weights, read and written", 2.3),
     "check": ("ONNX Runtime in FP32", 1.3),
     "quantize": ("the quantiser's copies of the FP32 graph", 4.45),
+    "compress": ("a file of the checkpoint, and its weights rounded", 0.7),
 }
-# What an engine loads at a precision, and the steps that make it.
+# What an engine loads at a precision, and the steps that make it. Engines that quantise while they load, such as
+# LLM.int8 and vLLM's bitsandbytes, take the checkpoint.
 KINDS = {
     ("onnx", "fp32"): "onnx-fp32",
     ("onnx", "int8"): "onnx-int8",
-    ("transformers", "fp32"): "checkpoint",
-    ("transformers", "bf16"): "checkpoint",
+    **{("transformers", precision): "checkpoint" for precision in ("fp32", "bf16", "fp16", "int8")},
+    **{("vllm", precision): "checkpoint" for precision in ("fp32", "bf16", "fp16", "bnb4")},
+    ("vllm", "int8"): "vllm-int8",
+    ("vllm", "int4"): "vllm-int4",
+}
+# Of dummy weights that are too large to be made: the config and the tokenizer alone.
+SKELETONS = {("vllm", precision): f"skeleton-{precision}" for precision in ("bf16", "fp16", "int8", "int4")}
+# What each kind is made from.
+PARENTS: dict[str, str | None] = {
+    "checkpoint": None,
+    "onnx-fp32": "checkpoint",
+    "onnx-int8": "onnx-fp32",
+    "vllm-int8": "checkpoint",
+    "vllm-int4": "checkpoint",
+    **dict.fromkeys(SKELETONS.values()),
 }
 _STEPS = {
     "checkpoint": ("reference",),
     "onnx-fp32": ("export", "graph", "check"),
     "onnx-int8": ("quantize",),
+    "vllm-int8": ("compress",),
+    "vllm-int4": ("compress",),
 }
 _LIBRARIES_BYTES = 600_000_000
-# An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not.
-_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000}
+# An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not; vLLM is two processes, and on
+# the CPU 1 GiB of KV cache.
+_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
 # Weights are held once, and a little more while they are packed for the kernels.
 _WEIGHTS_HELD = 1.05
 # transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.
-_CACHE_COPIES = {"onnx": 1, "transformers": 2}
+_CACHE_COPIES = {"onnx": 1, "transformers": 2, "vllm": 1}
 
 
 @dataclass(frozen=True)
@@ -59,19 +78,19 @@ class Need:
 
 def build_bytes(shape: ModelShape, kind: str) -> Need:
     """Peak memory to build an artifact of `kind` and what it is made from: the hungriest step's."""
-    kinds = list(_STEPS)[: list(_STEPS).index(kind) + 1]
-    steps = [step for made in kinds for step in _STEPS[made]]
-    name, factor = max((_BUILD_FACTORS[step] for step in steps), key=lambda entry: entry[1])
-    weights = int(factor * shape.weight_bytes("fp32"))
-    return Need(
-        f"building {kind}",
-        ((f"{name} ({factor} x the FP32 weights)", weights), ("libraries", _LIBRARIES_BYTES)),
-    )
+    steps = [step for made in _lineage(kind) for step in _STEPS.get(made, ())]
+    parts: list[tuple[str, int]] = [("libraries", _LIBRARIES_BYTES)]
+    if steps:
+        name, factor = max((_BUILD_FACTORS[step] for step in steps), key=lambda entry: entry[1])
+        parts.insert(0, (f"{name} ({factor} x the FP32 weights)", int(factor * shape.weight_bytes("fp32"))))
+    return Need(f"building {kind}", tuple(parts))
 
 
 def disk_bytes(shape: ModelShape, kind: str) -> Need:
     """Disk to build one artifact of `kind`; the exporter's own graph lies there too until ours is written."""
-    weights = shape.weight_bytes({"checkpoint": "bf16", "onnx-fp32": "fp32", "onnx-int8": "int8"}[kind])
+    if kind in SKELETONS.values():
+        return Need(f"building {kind}", (("config and tokenizer", 40 * shape.vocab_size),))
+    weights = _kind_bytes(shape, kind)
     parts = [("weights", int(weights * 1.05)), ("reference logits", _reference_bytes(shape))]
     if kind == "onnx-fp32":
         parts.append(("the exporter's graph, for a while", int(weights * 1.6)))
@@ -79,8 +98,9 @@ def disk_bytes(shape: ModelShape, kind: str) -> Need:
 
 
 def measure_bytes(shape: ModelShape, engine: str, precision: str, batch: int, tokens: int) -> Need:
-    """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output)."""
-    cache = shape.kv_bytes(batch, tokens, 2 if precision == "bf16" else 4) * _CACHE_COPIES[engine]
+    """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output) on the CPU."""
+    width = 2 if precision in ("bf16", "fp16") or (engine == "vllm" and precision != "fp32") else 4
+    cache = shape.kv_bytes(batch, tokens, width) * _CACHE_COPIES[engine]
     # ONNX Runtime looks tokens up in the one and multiplies by the other.
     tied = engine == "onnx" and shape.tie_word_embeddings
     embedding = shape.vocab_size * shape.hidden_size
@@ -114,19 +134,38 @@ def does_not_fit(
     *,
     batch: int,
     tokens: int,
-    needs_build: bool,
+    builds: str | None,
+    device: Device = "cpu",
     available: int | None = None,
 ) -> str | None:
-    """Why a row cannot be measured, or its model not built, in the memory available now; None if it can."""
-    needs = [measure_bytes(shape, engine, precision, batch, tokens)]
-    if needs_build:
-        needs.append(build_bytes(shape, KINDS[engine, precision]))
+    """Why a row cannot be measured, or its model not built, in the host memory available now; None if it can.
+
+    `builds`: the kind that is to be built, None where it is there. On a GPU the host holds the libraries alone;
+    whether the GPU holds the rest says gpu_fit.py.
+    """
+    on_gpu = Need(f"measuring {engine} {precision} on a GPU", (("host memory of the engine", _ENGINE_BYTES[engine]),))
+    needs = [on_gpu if device == "gpu" else measure_bytes(shape, engine, precision, batch, tokens)]
+    if builds is not None:
+        needs.append(build_bytes(shape, builds))
     largest = max(needs, key=lambda need: need.total_bytes)
     return exceeds(largest, available_bytes() if available is None else available)
 
 
 def gb(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 50_000_000 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def _lineage(kind: str) -> list[str]:
+    """The kind and what it is made from, the last one first."""
+    parent = PARENTS[kind]
+    return [kind, *(_lineage(parent) if parent else [])]
+
+
+def _kind_bytes(shape: ModelShape, kind: str) -> int:
+    engine, _, precision = kind.partition("-")
+    if engine == "vllm":
+        return shape.quantised_bytes(precision)
+    return shape.weight_bytes(precision or "bf16")
 
 
 def _reference_bytes(shape: ModelShape) -> int:

@@ -104,6 +104,12 @@ class ModelShape:
         """Bytes of the weights at a precision of scenario ids (what INT8 keeps wider is not counted)."""
         return int(self.parameters * WEIGHT_BYTES[precision])
 
+    def quantised_bytes(self, precision: str) -> int:
+        """Bytes of the weights where those below 16 bits are of the layers alone, as on GPUs."""
+        at_16_bits = (1 if self.tie_word_embeddings else 2) * self._embedding
+        width = WEIGHT_BYTES[precision]
+        return int((self.parameters - at_16_bits) * width + at_16_bits * max(width, 2.0))
+
     def kv_bytes(self, batch: int, tokens: int, bytes_per_value: int) -> int:
         """Bytes of the keys and values of `batch` sequences of `tokens` tokens each."""
         values = 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim

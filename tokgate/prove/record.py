@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tokgate.engine_settings import engine_settings
 from tokgate.errors import InputError, MeasurementError
 from tokgate.launch import run_launch
 from tokgate.machine.cpumodel import isa
@@ -72,7 +73,7 @@ def record(wanted: Wanted, path: Path | None, say: Say) -> Path:
         total = len(recording.launches) + len(todo)
         for inflate in todo:
             number = len(recording.launches)
-            plan = _plan(scenarios, artifact.path, source.vocab_size, wanted.rounds, inflate, number)
+            plan = _plan(scenarios, artifact.path, source, wanted.rounds, inflate, number)
             launch = _undisturbed(plan, scenarios, recording, say)
             recording.launches.append(launch)
             write(recording, path)
@@ -100,18 +101,15 @@ def _name(group: Group) -> str:
 
 
 def _plan(
-    scenarios: Sequence[Scenario], model_dir: Path, vocab_size: int, rounds: int, inflate: float, number: int
+    scenarios: Sequence[Scenario], model_dir: Path, source: ModelSource, rounds: int, inflate: float, number: int
 ) -> LaunchPlan:
     group = scenarios[0].group
-    settings = dict(group.settings)
-    if group.engine == "transformers":
-        settings["dtype"] = group.precision
     return LaunchPlan(
         schema=PLAN_SCHEMA,
         engine=group.engine,
         model_dir=str(model_dir),
-        vocab_size=vocab_size,
-        settings=settings,
+        vocab_size=source.vocab_size,
+        settings=engine_settings(group, source),
         threads=usable_cores(),
         rounds=rounds,
         repeats=rounds * len(scenarios),

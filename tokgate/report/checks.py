@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokgate.machine.doctor import Check, checks, worst
+from tokgate.machine.check import Check
+from tokgate.machine.doctor import checks, worst
 from tokgate.models.cache import default_cache_root
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}

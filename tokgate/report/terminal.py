@@ -123,8 +123,8 @@ def _near(path: Path) -> str:
 def _group_lines(session: Session, group: str) -> list[Text]:
     """The group's name, its peak memory, and how near its outputs are to the reference on the same weights."""
     peaks = [max(map(max, row.launches)) for row in session.rows if (row.group, row.metric) == (group, "peak_memory")]
-    told = session.telemetry.get("groups", {}).get(group, {}).get("launches", [])
-    peaks += [launch.get("load_peak_bytes", 0) for launch in told]
+    told = session.telemetry.get("groups", {}).get(group, {})
+    peaks += [launch.get("load_peak_bytes", 0) for launch in told.get("launches", [])]
     heading = Text(group, style="bold")
     if peaks:
         heading.append(f"  peak {text_of(max(peaks), 'B')}", style="dim")
@@ -134,6 +134,8 @@ def _group_lines(session: Session, group: str) -> list[Text]:
             agrees = f"top-1 agrees in {found.top1_agreement:.0%} of {found.positions}"
             text = f"  against {found.reference}: {agrees}, logits {found.logit_distance:.1e} apart"
             lines.append(Text(text, style="dim"))
+    if str(told.get("build", {}).get("kind", "")).startswith("skeleton"):
+        lines.append(Text("  outputs not compared: the engine filled a skeleton with weights of its own", style="dim"))
     return lines
 
 

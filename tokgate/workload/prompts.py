@@ -5,13 +5,31 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tokgate.plan import Prompts
+
+Tokens = NDArray[np.int64]
+
 # The lowest ids of byte-level BPE vocabularies are single bytes and control tokens, the highest are special
 # tokens (Qwen2.5 keeps 293 there): prompts are drawn from between.
 _LOWEST_ID = 256
 _HIGHEST_SHARE = 0.9
+# What repetitive prompts say again and again: longer than what n-gram speculation looks for, shorter than a prompt.
+_PHRASE_LEN = 16
 
 
-def random_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) -> NDArray[np.int64]:
+def prompts_of(kind: Prompts, batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:
+    """Prompts [batch, prompt_len] of that kind."""
+    makers = {"random": random_prompts, "repetitive": repetitive_prompts}
+    return makers[kind](batch, prompt_len, vocab_size, seed)
+
+
+def repetitive_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:
+    """Each prompt one random phrase over and over: what a model is asked to summarise or to edit repeats itself."""
+    phrases = random_prompts(batch, _PHRASE_LEN, vocab_size, seed)
+    return np.tile(phrases, (1, -(-prompt_len // _PHRASE_LEN)))[:, :prompt_len]
+
+
+def random_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:
     """Token ids [batch, prompt_len], uniform over the ordinary tokens; the same for the same arguments."""
     lowest = min(_LOWEST_ID, vocab_size // 4)
     highest = max(lowest + 1, int(vocab_size * _HIGHEST_SHARE))

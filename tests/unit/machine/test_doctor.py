@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tokgate.machine import doctor
-from tokgate.machine.doctor import Check
+from tokgate.machine.check import Check
+from tokgate.machine.gpudoctor import STACKS
 from tokgate.machine.lock import cpu_device_name, device_lock
 
 pytestmark = pytest.mark.unit
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.unit
 def examine(monkeypatch, tmp_path):
     """The checks by name, on a recorded machine; the engine is not started for each of them."""
     monkeypatch.setattr(doctor, "_providers", lambda: Check("onnxruntime providers", "ok", ""))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(doctor, "installed_stack", lambda: None)
+    # No library of the driver, whatever this machine has.
+    monkeypatch.setitem(sys.modules, "pynvml", None)
 
     def run(root: Path, requirements: Path | None = None) -> dict[str, Check]:
         found = doctor.checks(
@@ -77,12 +80,21 @@ def test_a_lock_folder_that_is_none_is_a_failure(tree, recorded, examine, tmp_pa
     assert examine(tree(recorded["milan"]))["device lock"].status == "fail"
 
 
-def test_an_nvidia_gpu_is_shown_as_the_driver_names_it(tree, recorded, examine, tmp_path):
-    tool = tmp_path / "bin" / "nvidia-smi"
-    tool.parent.mkdir()
-    tool.write_text("#!/bin/sh\necho 'NVIDIA A10, 535.183.01, 23028 MiB'\n")
-    tool.chmod(0o755)
-    assert examine(tree(recorded["milan"]))["gpu"].seen == "NVIDIA A10, 535.183.01, 23028 MiB"
+def test_a_driver_without_its_library_says_what_to_install(tree, recorded, examine):
+    files = {"proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01\n"}
+    check = examine(tree(recorded["milan"], files))["gpu"]
+    assert (check.status, "pip install nvidia-ml-py" in check.remedy) == ("warn", True)
+
+
+def test_an_environment_with_vllm_is_held_against_a_gpus_requirements(tree, recorded, examine, monkeypatch, tmp_path):
+    """It has no ONNX Runtime, and that is no failure."""
+    monkeypatch.setattr(doctor, "installed_stack", lambda: STACKS[1])
+    monkeypatch.setattr(doctor, "_ROOT", tmp_path)
+    (tmp_path / STACKS[1].requirements).write_text("nvidia-ml-py==0.1\nnumpy==0.1\n")
+    found = examine(tree(recorded["milan"]), requirements=tmp_path / STACKS[1].requirements)
+    assert found["numpy"].remedy.startswith(f"pip install -r {STACKS[1].requirements}")
+    assert "onnxruntime providers" not in found
+    assert "onnxruntime" not in found
 
 
 def test_versions_are_held_against_the_pins_for_this_python(tree, recorded, examine, tmp_path):

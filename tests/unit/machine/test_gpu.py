@@ -4,127 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from boards import NO_PERMISSION, NOT_SUPPORTED, Board, FakeNvml
 
-from tokgate.errors import InputError, MeasurementError
+from tokgate.errors import InputError, MeasurementError, NoDeviceError
 from tokgate.machine.gpu import gpu_fingerprint, used_gpus
 from tokgate.session import check_slug
 
 pytestmark = pytest.mark.unit
-
-
-class NVMLError(Exception):
-    def __init__(self, value: int) -> None:
-        super().__init__(
-            {3: "Not Supported", 4: "Insufficient Permissions", 6: "Not Found", 9: "Driver Not Loaded"}[value]
-        )
-        self.value = value
-
-
-NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, NO_DRIVER = 3, 4, 6, 9
-
-
-@dataclass
-class Board:
-    """What NVML says of one GPU or slice. `errors`: query -> the error it is answered with."""
-
-    uuid: str
-    name: str = "NVIDIA H200"
-    memory_mib: int = 143771
-    limit_mw: int = 700_000
-    capability: tuple[int, int] = (9, 0)
-    mig: bool = False
-    slices: Sequence[Board | None] = ()
-    errors: dict[str, int] = field(default_factory=dict)
-    vbios: str = "96.00.68.00.01"
-
-
-class FakeNvml:
-    """A test instrument: answers the queries of nvidia-ml-py from boards that are written down."""
-
-    NVMLError = NVMLError
-    NVML_ERROR_NOT_SUPPORTED = NOT_SUPPORTED
-
-    def __init__(self, *boards: Board, driver: bool = True, old: bool = False) -> None:
-        self.boards, self.driver, self.old, self.sessions = boards, driver, old, 0
-
-    def nvmlInit(self) -> None:
-        if not self.driver:
-            raise NVMLError(NO_DRIVER)
-        self.sessions += 1
-
-    def nvmlShutdown(self) -> None:
-        self.sessions -= 1
-
-    def nvmlSystemGetDriverVersion(self) -> Any:
-        return b"535.183.01" if self.old else "580.95.05"
-
-    def nvmlSystemGetCudaDriverVersion(self) -> int:
-        return 12020 if self.old else 13000
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.boards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Board:
-        return self._of(self.boards[index], "nvmlDeviceGetHandleByIndex", self.boards[index])
-
-    def nvmlDeviceGetUUID(self, board: Board) -> Any:
-        return board.uuid.encode() if self.old else board.uuid
-
-    def nvmlDeviceGetName(self, board: Board) -> Any:
-        return board.name.encode() if self.old else board.name
-
-    def nvmlDeviceGetMigMode(self, board: Board) -> list[int]:
-        return self._of(board, "nvmlDeviceGetMigMode", [int(board.mig), int(board.mig)])
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, board: Board) -> int:
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, board: Board, number: int) -> Board:
-        found = board.slices[number] if number < len(board.slices) else None
-        if found is None:
-            raise NVMLError(NOT_FOUND)
-        return found
-
-    def nvmlDeviceGetAttributes(self, board: Board) -> Any:
-        return SimpleNamespace(gpuInstanceSliceCount=1, memorySizeMB=board.memory_mib)
-
-    def nvmlDeviceGetMemoryInfo(self, board: Board) -> Any:
-        return self._of(board, "nvmlDeviceGetMemoryInfo", SimpleNamespace(total=board.memory_mib << 20))
-
-    def nvmlDeviceGetEnforcedPowerLimit(self, board: Board) -> int:
-        return self._of(board, "nvmlDeviceGetEnforcedPowerLimit", board.limit_mw)
-
-    def nvmlDeviceGetPowerManagementLimit(self, board: Board) -> int:
-        return self._of(board, "nvmlDeviceGetPowerManagementLimit", board.limit_mw)
-
-    def nvmlDeviceGetCudaComputeCapability(self, board: Board) -> tuple[int, int]:
-        return board.capability
-
-    def nvmlDeviceGetVbiosVersion(self, board: Board) -> str:
-        return self._of(board, "nvmlDeviceGetVbiosVersion", board.vbios)
-
-    def nvmlDeviceGetEccMode(self, board: Board) -> list[int]:
-        return [1, 1]
-
-    def nvmlDeviceGetMaxClockInfo(self, board: Board, clock: int) -> int:
-        return {1: 1980, 2: 3201}[clock]
-
-    def nvmlDeviceGetApplicationsClock(self, board: Board, clock: int) -> int:
-        raise NVMLError(NOT_SUPPORTED)
-
-    # No nvmlDeviceGetPersistenceMode and no PCIe queries: an older library may lack any of them.
-
-    @staticmethod
-    def _of(board: Board, query: str, answer: Any) -> Any:
-        if query in board.errors:
-            raise NVMLError(board.errors[query])
-        return answer
 
 
 def t4(uuid: str = "GPU-t4") -> Board:
@@ -238,14 +126,15 @@ def test_an_entry_that_names_no_gpu_is_bad_input(visible, said):
 
 @pytest.mark.parametrize("visible", ["", "-1"])
 def test_no_visible_gpu_is_an_error_that_says_why(visible):
-    with pytest.raises(MeasurementError, match=f"no GPU is visible .CUDA_VISIBLE_DEVICES='{visible}'"):
+    with pytest.raises(NoDeviceError, match=f"no GPU is visible .CUDA_VISIBLE_DEVICES='{visible}'"):
         used_gpus(None, {"CUDA_VISIBLE_DEVICES": visible}, FakeNvml(*h200s(1)))
 
 
-@pytest.mark.parametrize("count", [0, 3])
-def test_more_gpus_than_are_visible_is_bad_input(count):
-    with pytest.raises(InputError, match=f"{count} GPUs are asked for and 2 are visible"):
-        used_gpus(count, {}, FakeNvml(*h200s(2)))
+def test_more_gpus_than_are_visible_is_no_device():
+    with pytest.raises(NoDeviceError, match="3 GPUs are asked for and 2 are visible"):
+        used_gpus(3, {}, FakeNvml(*h200s(2)))
+    with pytest.raises(InputError, match="0 GPUs are asked for"):
+        used_gpus(0, {}, FakeNvml(*h200s(2)))
 
 
 def test_different_gpus_are_no_one_machine():
@@ -340,11 +229,11 @@ def test_facts_that_differ_between_gpus_are_recorded_one_by_one():
 
 
 def test_without_a_driver_it_says_what_to_look_at():
-    with pytest.raises(MeasurementError, match=r"Driver Not Loaded.*nvidia-smi"):
+    with pytest.raises(NoDeviceError, match=r"Driver Not Loaded.*nvidia-smi"):
         used_gpus(None, {}, FakeNvml(driver=False))
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(MeasurementError, match="pip install nvidia-ml-py"):
+    with pytest.raises(NoDeviceError, match="pip install nvidia-ml-py"):
         gpu_fingerprint(None, {})

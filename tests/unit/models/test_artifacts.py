@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from models.hub_layout import REVISION, lay_out
 from tokgate import accuracy
 from tokgate.errors import InputError, MeasurementError
 from tokgate.models import artifacts
-from tokgate.models.artifacts import ensure, entry_name, is_built
+from tokgate.models.artifacts import ensure, entry_name, to_build
 from tokgate.models.source import resolve
 
 pytestmark = pytest.mark.unit
@@ -53,7 +54,8 @@ def test_artifacts_hold_what_a_worker_needs(tiny: Any) -> None:
         assert artifact.meta["parameters"] == tiny.source.shape.parameters
         assert not artifact.meta["real_weights"]
         assert not (artifact.path / "scratch").exists()
-    assert len(built(tiny.cache_root)) == 3
+    kinds = {name.split(".")[1] for name in built(tiny.cache_root)}
+    assert {"checkpoint", "onnx-fp32", "onnx-int8"} <= kinds
 
 
 def test_the_fp32_graph_is_exact_and_the_int8_graph_is_near(tiny: Any) -> None:
@@ -75,11 +77,70 @@ def test_the_names_tell_apart_whatever_determines_the_content(tiny: Any) -> None
     assert same == entry_name(tiny.source, "onnx-fp32", ISA, versions), "FP32 is the same on every CPU"
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", "vllm-int8", "skeleton-fp16"])
+def test_what_vllm_loads_depends_on_no_onnx_and_on_no_cpu(tiny: Any, kind: str) -> None:
+    versions = dict.fromkeys(("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"), "1")
+    name = entry_name(tiny.source, kind, ISA, versions)
+    assert entry_name(tiny.source, kind, "arm64", {**versions, "onnxruntime": "2", "optimum": "2"}) == name
+    assert entry_name(tiny.source, kind, ISA, {**versions, "transformers": "2"}) != name
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_compressed_weights_are_the_checkpoints_rounded(tmp_path: Path, tiny: Any, precision: str) -> None:
+    """Dequantised they are the checkpoint's but for half a step, and their reference is the checkpoint's."""
+    from importlib import import_module
+
+    artifact = ensure(tiny.source, "vllm", precision, tiny.cache_root, sys.executable, ISA, silent)
+    assert [step["name"] for step in artifact.meta["steps"]] == ["dummy", "reference", "compress"]
+    assert (artifact.path / accuracy.FILE_NAME).samefile(tiny.checkpoint.path / accuracy.FILE_NAME)
+    assert (artifact.path / "tokenizer.json").is_file()
+    config = json.loads((artifact.path / "config.json").read_text())
+    (scheme,) = config["quantization_config"]["config_groups"].values()
+    assert scheme["weights"]["num_bits"] == int(precision[-1])
+
+    load = import_module("safetensors.torch").load_file
+    plain = load(tiny.checkpoint.path / "model.safetensors")
+    made = load(artifact.path / "model.safetensors")
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert made["model.embed_tokens.weight"].equal(plain["model.embed_tokens.weight"])
+    scale = made[f"{name}_scale"].float()
+    if precision == "int8":
+        values = made[name].float() * scale
+        half_step = scale / 2
+    else:
+        assert made[f"{name}_shape"].tolist() == list(plain[name].shape)
+        packed = made[f"{name}_packed"]
+        nibbles = [(packed >> shift & 15) - 8 for shift in range(0, 32, 4)]
+        columns = import_module("torch").stack(nibbles, dim=-1).flatten(1).float()
+        scale = scale.repeat_interleave(128, dim=1)
+        values, half_step = columns * scale, scale / 2
+    # Scales are kept in BF16, with 8 bits: of the largest value that is half a step once more, at 8 bits.
+    assert ((values - plain[name].float()).abs() <= 2.1 * half_step).all()
+
+
+def test_a_skeleton_has_a_config_and_no_weights(tmp_path: Path) -> None:
+    """Seven billion weights in seconds, on any machine."""
+    source = resolve("dummy", "qwen2.5-7b")
+    said: list[str] = []
+    where = (source, "vllm", "int8", tmp_path)
+    assert to_build(*where, ISA, skeleton=True) == "skeleton-int8"
+    artifact = ensure(*where, sys.executable, ISA, said.append, 10**9, skeleton=True)
+    assert not list(artifact.path.glob("*.safetensors"))
+    assert not (artifact.path / accuracy.FILE_NAME).exists()
+    config = json.loads((artifact.path / "config.json").read_text())
+    assert config["hidden_size"] == 3584
+    assert config["quantization_config"]["quant_method"] == "compressed-tensors"
+    assert (artifact.path / "tokenizer.json").is_file()
+    assert artifact.meta["size_bytes"] < 20e6
+    with pytest.raises(InputError, match="no model without weights can be built for engine vllm at bnb4"):
+        ensure(source, "vllm", "bnb4", tmp_path, sys.executable, ISA, silent, skeleton=True)
+
+
 def test_a_second_time_nothing_is_built(tiny: Any) -> None:
     where = (tiny.source, "onnx", "int8", tiny.cache_root)
-    assert is_built(*where, ISA)
-    assert not is_built(*where, "arm64")
-    assert not is_built(replace(tiny.source, seed=1), "onnx", "int8", tiny.cache_root, ISA)
+    assert to_build(*where, ISA) is None
+    assert to_build(*where, "arm64") == "onnx-int8"
+    assert to_build(replace(tiny.source, seed=1), "onnx", "int8", tiny.cache_root, ISA) == "onnx-int8"
     said: list[str] = []
     assert ensure(*where, sys.executable, ISA, said.append) == tiny.int8
     assert said == []
@@ -89,7 +150,7 @@ def test_a_second_time_nothing_is_built(tiny: Any) -> None:
     ("engine", "precision", "isa", "said"),
     [
         ("onnx", "bf16", ISA, "no model can be built for engine onnx at bf16"),
-        ("vllm", "fp16", ISA, "no model can be built for engine vllm"),
+        ("genai", "fp16", ISA, "no model can be built for engine genai"),
         ("onnx", "int8", "sse2", "unknown instruction set 'sse2'; expected one of avx512_vnni"),
     ],
 )
@@ -113,7 +174,7 @@ def test_too_little_memory_is_said_with_the_sum_before_anything_is_built(tmp_pat
 def test_too_little_disk_is_said_with_the_sum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda _: usage(1, 1, 10**6))
-    with pytest.raises(InputError, match=r"not enough disk in .* needs 1 MB: .* available: 1 MB"):
+    with pytest.raises(InputError, match=r"not enough disk in .* needs 9 MB: .* available: 1 MB"):
         ensure(resolve("tiny", "tiny"), "transformers", "fp32", tmp_path, sys.executable, ISA, silent)
     assert built(tmp_path) == []
 
@@ -175,7 +236,7 @@ def test_a_hub_snapshot_is_linked_and_not_copied(tmp_path: Path, tiny: Any) -> N
     ours, theirs = accuracy.Reference.load(artifact.path), accuracy.Reference.load(tiny.checkpoint.path)
     assert (ours.continuation == theirs.continuation).all(), "the same weights, so the same reference"
     shutil.rmtree(tmp_path / "hub")
-    assert not is_built(source, "transformers", "bf16", tmp_path / "root", ISA), "the snapshot is gone"
+    assert to_build(source, "transformers", "bf16", tmp_path / "root", ISA) == "checkpoint", "the snapshot is gone"
 
 
 MISTRAL = """

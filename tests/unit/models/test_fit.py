@@ -49,18 +49,34 @@ def test_a_sum_is_the_sum_of_its_parts_and_prints_them(kind: tuple[str, str]) ->
 def test_mistral_7b_in_int8_cannot_be_built_on_a_node_of_16_gb_but_could_be_measured() -> None:
     shape = load_model("mistral-7b").shape
     row = {"batch": 1, "tokens": 250, "available": 16 * GB}
-    refusal = fit.does_not_fit(shape, "onnx", "int8", needs_build=True, **row)
+    refusal = fit.does_not_fit(shape, "onnx", "int8", builds="onnx-int8", **row)
     assert refusal is not None
     assert "building onnx-int8 needs 129" in refusal
     assert "available: 16.0 GB" in refusal
-    assert fit.does_not_fit(shape, "onnx", "int8", needs_build=False, **row) is None
+    assert fit.does_not_fit(shape, "onnx", "int8", builds=None, **row) is None
 
 
 def test_the_small_model_fits_a_node_of_16_gb() -> None:
-    for engine, precision in fit.KINDS:
-        row = {"batch": 8, "tokens": 256, "needs_build": True, "available": 13 * GB}
+    for (engine, precision), kind in fit.KINDS.items():
+        row = {"batch": 8, "tokens": 256, "builds": kind, "available": 13 * GB}
         assert fit.does_not_fit(SMALL, engine, precision, **row) is None
 
 
 def test_the_memory_there_is_is_asked_for_when_none_is_given() -> None:
-    assert fit.does_not_fit(load_model("tiny").shape, "onnx", "fp32", batch=1, tokens=8, needs_build=False) is None
+    assert fit.does_not_fit(load_model("tiny").shape, "onnx", "fp32", batch=1, tokens=8, builds=None) is None
+
+
+def test_on_a_gpu_the_host_holds_the_libraries_and_builds_the_models() -> None:
+    shape = load_model("qwen2.5-7b").shape
+    row = {"batch": 200, "tokens": 1024, "device": "gpu", "available": 12 * GB}
+    assert fit.does_not_fit(shape, "vllm", "fp16", builds="skeleton-fp16", **row) is None
+    refusal = fit.does_not_fit(shape, "vllm", "int8", builds="vllm-int8", **row)
+    assert refusal is not None
+    assert "building vllm-int8 needs 46" in refusal
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen_mb"), [("checkpoint", 1046), ("vllm-int8", 674), ("vllm-int4", 487), ("skeleton-int8", 6)]
+)
+def test_disk_sums_are_those_of_the_weights(kind: str, seen_mb: float) -> None:
+    assert fit.disk_bytes(SMALL, kind).total_bytes / 1e6 == pytest.approx(seen_mb, rel=0.05)

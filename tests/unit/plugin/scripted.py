@@ -5,7 +5,7 @@ disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number th
 `unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
 (name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
 deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same for single
-interpreters, by their path: {PYTHON: {"slow": 1.3}}.
+interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it is `absent`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import tokgate.launcher as launcher
-import tokgate.run as run
+import tokgate.opening as opening
 import tokgate.runner as runner
-from tokgate.errors import MeasurementError
+from tokgate.errors import MeasurementError, NoDeviceError
 from tokgate.launch import LaunchRecord
+from tokgate.machine.gpu import Gpu
+from tokgate.machine.lock import Claim
 from tokgate.metrics import Round
 from tokgate.plan import LaunchPlan
 
@@ -46,6 +48,7 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
     }  # fmt: skip
     luck = random.Random(f"{python} {plan.order_seed}").gauss(0, script.get("noise", 0.002))
     luck += script.get("wobble", 0.0) * (launched % 2)
+    on_gpu: Any = {"gpu_peak_bytes": 2**37, "energy_j": 400.0} if plan.device == "gpu" else {}
     for _, row in plan.order():
         on_round(row.scenario)
         if row.scenario in script.get("disturbed", []):
@@ -54,12 +57,12 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         noise = 1 + 0.002 * (plan.order_seed % 7 - 3) + luck
         total_s = 2.0 * noise * script.get("slow", 1.0)
         record.rounds.setdefault(row.scenario, []).append(
-            Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30)
+            Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30, **on_gpu)
         )
     return record
 
 
-def ensure(*args: Any) -> SimpleNamespace:
+def ensure(*args: Any, **kwargs: Any) -> SimpleNamespace:
     return SimpleNamespace(path=Path("/nowhere"), meta={})
 
 
@@ -67,7 +70,21 @@ def does_not_fit(*args: Any, **kwargs: Any) -> str | None:
     return "measuring needs 29.0 GB: 29.0 GB weights; available: 16.0 GB" if SCRIPT.get("no_room") else None
 
 
-run.cpu_device_name = lambda: str(SCRIPT["device"])
+def used_gpus(count: int, environ: Any) -> list[Gpu]:
+    if SCRIPT["gpu"]["absent"]:
+        raise NoDeviceError(SCRIPT["gpu"]["absent"])
+    stable = {"gpu_count": 1, "gpu_name": "NVIDIA H200", "gpu_memory_mib": 143771, "compute_capability": "9.0"}
+    return [Gpu(SCRIPT["gpu"]["uuid"], None, stable, {})]
+
+
+def gpu_fingerprint(count: int, environ: Any) -> dict[str, Any]:
+    return {"id": "nvidia-h200", "kind": "gpu", "stable": dict(used_gpus(count, environ)[0].stable), "recorded": {}}
+
+
+opening.used_gpus = used_gpus  # type: ignore[assignment]
+opening.gpu_fingerprint = gpu_fingerprint  # type: ignore[assignment]
+opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]  # type: ignore[assignment,misc]
+opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
 runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact
 runner.does_not_fit = does_not_fit

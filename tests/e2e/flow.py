@@ -1,0 +1,94 @@
+"""Steps of the flow, for real: measure with pytest, vary a session with seeded noise, ask tokgate."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate import session as sessions
+from tokgate.session import Session
+
+ROOT = Path(__file__).parents[2]
+# A neighbour may take the cores for a while; validity says so, and a later try must be clean.
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A valid session, what pytest printed, and the folder of its other files."""
+
+    session: Session
+    out: str
+    folder: Path
+
+
+def measure(marker: str, folder: Path, *options: str) -> Measured:
+    """`pytest -m MARKER` on the tiny model with the smoke profile, until a session is valid."""
+    (folder / "none").mkdir()
+    for attempt in range(TRIES):
+        out = folder / str(attempt)
+        command = [
+            sys.executable, "-m", "pytest", "-m", marker, "-p", "no:cacheprovider",
+            "--perf-profile=smoke", "--perf-model=tiny",
+            f"--perf-cache={folder / 'cache'}", f"--perf-sessions={out / 'sessions'}",
+            f"--perf-baselines={folder / 'none'}", f"--junitxml={out / 'junit.xml'}",
+            f"--benchmark-json={out / 'benchmark.json'}", *options,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+        print(done.stdout, done.stderr)
+        (path,) = (out / "sessions").glob("*.json")
+        session = sessions.read(path)
+        if session.valid:
+            assert done.returncode == 0, "a valid session without baselines passes with a note"
+            return Measured(session, done.stdout, out)
+        assert all("usable" in reason for reason in session.reasons), session.reasons
+    pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
+
+
+def varied(session: Session, name: str, noise: random.Random) -> Session:
+    rows = [
+        msgspec.structs.replace(
+            row,
+            launches=[[value * (1 + noise.gauss(0, 0.005)) for value in launch] for launch in row.launches],
+        )
+        for row in session.rows
+    ]
+    return msgspec.structs.replace(session, id=name, rows=rows)
+
+
+def worse(session: Session, share: float) -> Session:
+    def changed(row: sessions.Row) -> sessions.Row:
+        factor = 1 - share if row.better == "higher" else 1 + share
+        return msgspec.structs.replace(row, launches=[[value * factor for value in launch] for launch in row.launches])
+
+    return msgspec.structs.replace(session, id=f"{session.id}-worse", rows=[changed(row) for row in session.rows])
+
+
+def accepted_nights(session: Session, folder: Path) -> tuple[Path, Session]:
+    """The store with five nights like `session`, 0.5% of noise between them, and a sixth one."""
+    noise = random.Random(20261121)
+    nights = [varied(session, f"night-{number}", noise) for number in range(6)]
+    accepted = [sessions.write(night, folder / "sessions") for night in nights[:5]]
+    store = folder / "baselines"
+    assert tokgate("accept", *accepted, "--reason", "first five nights", "--baselines", store) == 0
+    return store, nights[5]
+
+
+def tokgate(*args: object) -> int:
+    return run(*args).returncode
+
+
+def run(*args: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tokgate", *map(str, args)],
+        cwd=ROOT, text=True, capture_output=True, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    print(done.stdout, done.stderr)
+    return done

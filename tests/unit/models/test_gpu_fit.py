@@ -1,0 +1,96 @@
+"""Does it run on these GPUs? Asked of the machines that people have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.models import gpu_fit
+from tokgate.models.catalog import load_model
+from tokgate.models.gpu_fit import GpuWork, cannot_run
+
+pytestmark = pytest.mark.unit
+
+# As NVML says it, see machine/gpu.py.
+T4 = {"gpu_name": "NVIDIA T4", "gpu_memory_mib": 15360, "compute_capability": "7.5"}
+V100 = {"gpu_name": "NVIDIA V100-SXM2-16GB", "gpu_memory_mib": 16384, "compute_capability": "7.0"}
+V100_32 = {"gpu_name": "NVIDIA V100-SXM2-32GB", "gpu_memory_mib": 32768, "compute_capability": "7.0"}
+A10 = {"gpu_name": "NVIDIA A10", "gpu_memory_mib": 23028, "compute_capability": "8.6"}
+H200 = {"gpu_name": "NVIDIA H200", "gpu_memory_mib": 143771, "compute_capability": "9.0"}
+
+
+def work(model: str, precision: str, gpus: int = 1, engine: str = "vllm") -> GpuWork:
+    shape = load_model(model).shape
+    return GpuWork(shape, engine, precision, batch=50, tokens=1024, context=shape.max_context, gpus=gpus)
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "machines"),
+    [
+        ("qwen2.5-0.5b", "fp16", [T4, V100, V100_32, A10, H200]),
+        ("qwen2.5-0.5b", "int8", [T4, A10, H200]),
+        ("qwen2.5-0.5b", "bf16", [A10, H200]),
+        ("qwen2.5-7b", "fp16", [V100_32, A10, H200]),
+        ("qwen2.5-7b", "int8", [T4, A10, H200]),
+        ("qwen2.5-7b", "int4", [T4, A10, H200]),
+        ("qwen2.5-7b", "bf16", [A10, H200]),
+        ("mistral-7b", "fp16", [V100_32, A10, H200]),
+        ("mistral-7b", "int8", [T4, A10, H200]),
+        ("mistral-7b", "bnb4", [T4, V100, V100_32, A10, H200]),
+    ],
+)
+def test_what_runs_where(model: str, precision: str, machines: list[dict[str, Any]]) -> None:
+    able = [machine for machine in (T4, V100, V100_32, A10, H200) if not cannot_run(work(model, precision), machine)]
+    assert able == machines
+
+
+def test_a_refusal_gives_the_sum_and_what_would_fit() -> None:
+    refusal = cannot_run(work("mistral-7b", "fp16"), T4)
+    assert refusal is not None
+    assert refusal.startswith("measuring vllm fp16 on 1 GPU needs 16.8 GB: 14.5 GB weights + 0.5 GB KV cache + ")
+    assert "available: 14.5 GB (90% of 1 GPU of 15360 MiB)" in refusal
+    assert refusal.endswith("; would fit: INT8, INT4, TP=2, TP=4, TP=8")
+
+
+def test_what_the_gpu_has_no_kernels_for_is_not_offered() -> None:
+    refusal = cannot_run(work("mistral-7b", "fp16"), V100)
+    assert refusal is not None
+    assert refusal.endswith("; would fit: TP=2, TP=4, TP=8")
+
+
+@pytest.mark.parametrize(
+    ("precision", "machine", "said"),
+    [
+        ("bf16", T4, "vllm bf16 requires compute capability 8.0; this GPU has 7.5"),
+        ("int8", V100, "vllm int8 requires compute capability 7.5; this GPU has 7.0"),
+    ],
+)
+def test_a_gpu_without_the_kernels_is_told(precision: str, machine: dict[str, Any], said: str) -> None:
+    assert cannot_run(work("qwen2.5-0.5b", precision), machine) == said
+
+
+def test_a_model_spread_over_two_gpus_may_fit() -> None:
+    assert cannot_run(work("mistral-7b", "fp16", gpus=2), T4) is None
+
+
+@pytest.mark.parametrize("machine", [{}, {"gpu_memory_mib": "not supported", "compute_capability": "not supported"}])
+def test_a_machine_that_does_not_say_what_it_has_is_tried(machine: dict[str, Any]) -> None:
+    assert cannot_run(work("mistral-7b", "bf16"), machine) is None
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_transformers_pays_for_the_whole_batch(precision: str) -> None:
+    one = work("qwen2.5-7b", precision, engine="transformers")
+    more = gpu_fit.gpu_bytes(replace(one, batch=100)).total_bytes
+    assert more > gpu_fit.gpu_bytes(one).total_bytes
+    assert gpu_fit.gpu_bytes(replace(one, engine="vllm", batch=100)) == gpu_fit.gpu_bytes(replace(one, engine="vllm"))
+
+
+@given(st.sampled_from(["fp16", "int8", "int4"]), st.integers(1, 4000))
+def test_a_longer_context_never_needs_less(precision: str, context: int) -> None:
+    one = replace(work("qwen2.5-0.5b", precision), context=context)
+    assert gpu_fit.gpu_bytes(replace(one, context=context + 1)).total_bytes > gpu_fit.gpu_bytes(one).total_bytes

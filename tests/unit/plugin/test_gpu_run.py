@@ -1,0 +1,68 @@
+"""`pytest -m gpu`: without a GPU it skips and is no pass; on one it is judged as any other machine."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from runs import Run, Runner
+
+from tokgate.machine.lock import device_lock
+
+pytestmark = pytest.mark.unit
+
+GPU = ("-m", "gpu", "tests/gpu/test_offline_qwen_0_5b.py")
+
+
+def gpu(run: Runner, *args: str, absent: str | None = None) -> Run:
+    script = {"gpu": {"uuid": run.device.replace("test", "GPU"), "absent": absent}}
+    return run(*GPU, *args, script=script)
+
+
+def test_without_a_gpu_every_item_is_skipped_and_the_run_is_no_pass(run: Runner) -> None:
+    done = gpu(run, "-rs", absent="no GPU is visible; choose with CUDA_VISIBLE_DEVICES")
+    assert done.status == 5, done.out
+    assert "no GPU is visible" in done.out
+    assert "nothing was measured" in done.out
+    assert "passed" not in done.out
+    assert not (done.folder / "sessions").exists() or not list((done.folder / "sessions").glob("*.json"))
+
+
+def test_a_gate_without_its_gpu_fails(run: Runner) -> None:
+    done = gpu(run, "--perf-require-baseline", absent="the NVIDIA driver cannot be reached")
+    assert done.status == 1, done.out
+    assert "INVALID: nothing can be measured: the NVIDIA driver cannot be reached" in done.out
+    assert "passed" not in done.out
+
+
+def test_collecting_asks_no_driver(run: Runner) -> None:
+    done = gpu(run, "--collect-only", "-q", absent="the NVIDIA driver was asked")
+    assert done.status == 0, done.out
+    assert ".vllm.fp16." in done.out
+    assert "was asked" not in done.out
+
+
+def test_a_gpus_session_is_that_of_its_machine_and_has_its_energy_and_memory(run: Runner) -> None:
+    done = gpu(run)
+    assert done.status == 0, done.out
+    assert done.session.machine_id == "nvidia-h200"
+    assert done.session.machine_kind == "gpu"
+    rows = {row.metric: row for row in done.session.rows}
+    assert rows["energy_per_token"].unit == "J"
+    assert rows["peak_gpu_memory"].unit == "B"
+    assert not rows["energy_per_token"].gated
+
+
+def test_a_gpu_that_was_accepted_passes(run: Runner) -> None:
+    run.accept(gpu(run).session)
+    done = gpu(run, "--perf-require-baseline")
+    assert done.status == 0, done.out
+    assert "PASS" in done.out
+
+
+def test_two_runs_on_one_gpu_do_not_overlap(run: Runner) -> None:
+    with device_lock(run.device.replace("test", "GPU"), 60, lambda said: None):
+        done = gpu(run, "--perf-lock-timeout=1")
+    assert done.status == 1, done.out
+    assert f"pid {os.getpid()}" in done.out
+    assert "passed" not in done.out

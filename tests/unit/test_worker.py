@@ -1,0 +1,142 @@
+"""What a worker does beside the engine: peaks, counters, and which GPUs it lets CUDA see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tokgate import worker
+from tokgate.engines import Generation
+from tokgate.machine.watch import Watched
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.worker import Launch, show_gpus
+
+pytestmark = pytest.mark.unit
+
+ROW = PlanRow("s", batch=2, prompt_len=5, output_len=4)
+
+
+class Quiet:
+    """A watch that sees nothing, and says what it is told to."""
+
+    def __init__(self, *disturbed: str | None) -> None:
+        self.disturbed = list(disturbed)
+
+    def settle(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Watched:
+        return Watched({"gpu": {"energy_j": 7.0}}, self.disturbed.pop(0) if self.disturbed else None)
+
+
+class Engine:
+    """Knows its TPOT, and preempts once a call."""
+
+    preempted = 0.0
+
+    def generate(self, prompts: NDArray[np.int64], output_len: int) -> Generation:
+        self.preempted += 1
+        return Generation(np.ones((len(prompts), output_len), np.int64), 0.1, 1.0, tpot_s=0.2)
+
+    def counters(self) -> dict[str, float]:
+        return {"num_preemptions": self.preempted}
+
+
+def launch(events: list[dict[str, Any]], watch: Quiet | None = None, **change: Any) -> Launch:
+    plan = {
+        "schema": PLAN_SCHEMA, "engine": "onnx", "model_dir": "", "vocab_size": 10, "settings": {}, "threads": 2,
+        "rounds": 1, "repeats": 1, "order_seed": 0, "prompt_seed": 0, "rows": (ROW,), **change,
+    }  # fmt: skip
+    return Launch(LaunchPlan(**plan), events.append, watch or Quiet())
+
+
+@pytest.fixture
+def peaks(monkeypatch):
+    monkeypatch.setattr(worker, "measured_peaks", lambda threads: {"read_bytes_s": 1e9 * threads, "flop_s": 1e11})
+    monkeypatch.setattr(worker, "measured_gpu_peaks", lambda gpus: {"read_bytes_s": 4e12 * gpus, "flop_s": 7e14})
+
+
+def test_peaks_are_an_event_of_their_own(peaks):
+    events: list[dict[str, Any]] = []
+    launch(events)._measure_peaks()
+    assert events == [{"event": "peaks", "read_bytes_s": 2e9, "flop_s": 1e11}]
+
+
+def test_what_runs_on_gpus_is_held_against_theirs(peaks):
+    events: list[dict[str, Any]] = []
+    launch(events, device="gpu", gpus=2)._measure_peaks()
+    assert events == [{"event": "peaks", "read_bytes_s": 8e12, "flop_s": 7e14}]
+
+
+def test_peaks_that_were_not_asked_for_are_not_measured(peaks):
+    events: list[dict[str, Any]] = []
+    launch(events, measure_peaks=False)._measure_peaks()
+    assert events == []
+
+
+@pytest.mark.parametrize("error", [MemoryError("none left"), RuntimeError("it ended"), OSError("no such program")])
+def test_a_probe_that_fails_is_no_failure_of_the_launch(monkeypatch, capsys, error):
+    def fail(threads: int) -> dict[str, float]:
+        raise error
+
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(worker, "measured_peaks", fail)
+    launch(events)._measure_peaks()
+    assert events == []
+    assert str(error) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("device", "order"), [("cpu", ["loaded", "peaks"]), ("gpu", ["peaks", "loaded"])])
+def test_a_gpu_is_probed_before_the_engine_takes_its_memory(monkeypatch, peaks, device, order):
+    events: list[dict[str, Any]] = []
+    made = launch(events, device=device, rows=())
+    monkeypatch.setattr(worker.engines, "load", lambda *args: type("E", (Engine,), {"describe": lambda self: {}})())
+    monkeypatch.setattr(made, "_check_accuracy", lambda: None)
+    monkeypatch.setattr(worker.gc, "freeze", lambda: None)
+    made.run()
+    assert [event["event"] for event in events if event["event"] != "done"] == order
+
+
+def test_a_round_carries_what_engine_and_watch_tell():
+    made = launch([])
+    made._engine = Engine()
+    made._engine.generate(np.ones((1, 5), np.int64), 1)
+    event = made._measure(0, ROW)
+    assert event["tpot_s"] == 0.2
+    assert event["gpu"] == {"energy_j": 7.0}
+    assert event["counters"] == {"num_preemptions": 1.0}, "of this round alone"
+    assert event["output_tokens"] == 8
+
+
+def test_a_disturbed_round_is_measured_again_while_repeats_are_left():
+    events: list[dict[str, Any]] = []
+    made = launch(events, Quiet("others used the GPU", None))
+    made._engine = Engine()
+    made._measure_until_quiet(0, ROW)
+    assert [(event["disturbed"], event["repeated"]) for event in events] == [
+        ("others used the GPU", True),
+        (None, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "before", "after"),
+    [
+        (1, {}, "0"),
+        (2, {}, "0,1"),
+        (1, {"CUDA_VISIBLE_DEVICES": "3,1"}, "3"),
+        (2, {"CUDA_VISIBLE_DEVICES": "GPU-abc, 2 ,1"}, "GPU-abc, 2 "),
+    ],
+)
+def test_only_the_gpus_that_are_used_are_shown(count, before, after):
+    environ = dict(before)
+    show_gpus(count, environ)
+    assert environ["CUDA_VISIBLE_DEVICES"] == after
+    assert environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    environ["CUDA_DEVICE_ORDER"] = "FASTEST_FIRST"
+    show_gpus(count, environ)
+    assert environ["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"

@@ -1,0 +1,94 @@
+"""What stands beside each round and says whether it can be believed: on CPUs telemetry and a probe, on GPUs telemetry.
+
+The standard library and numpy, and nvidia-ml-py where a GPU is watched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from tokgate.machine.gpuuse import GpuLimits, gpu_disturbance
+from tokgate.machine.gpuwatch import GpuSampler
+from tokgate.machine.probe import ProbeBand, matmul_probe
+from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
+from tokgate.plan import LaunchPlan
+
+# A GPU's round needs a core or two of its host, for the scheduler and to launch kernels: only where others leave too
+# little of the rest does it wait for them.
+_HOST_LIMITS = DisturbanceLimits(foreign_share=0.5)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen beside one round. `figures` go into its event; `disturbed` says why it does not count, if so."""
+
+    figures: dict[str, Any]
+    disturbed: str | None
+
+
+class Watch(Protocol):
+    """Made before the engine is loaded; then `settle`, once it is warm, and a `start` and a `stop` for each round."""
+
+    def settle(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Watched: ...
+
+
+def open_watch(plan: LaunchPlan) -> Watch:
+    """The watch of what the plan's engine runs on. Raises TokgateError where its GPUs cannot be asked."""
+    return GpuWatch(plan.gpus, os.environ) if plan.device == "gpu" else CpuWatch(plan.threads)
+
+
+class CpuWatch:
+    """Who used the cores, and a probe on both sides of the round."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._limits = DisturbanceLimits()
+        self._band = ProbeBand()
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self._band.add(matmul_probe(self._threads))
+
+    def start(self) -> None:
+        self._before_s = matmul_probe(self._threads)
+        self._use = RoundWatch()
+        self._use.start()
+
+    def stop(self) -> Watched:
+        use = self._use.stop()
+        after_s = matmul_probe(self._threads)
+        fault = self._band.fault(self._before_s, after_s)
+        return Watched(
+            {"use": asdict(use), "probe_s": [self._before_s, after_s]}, disturbance(use, self._limits) or fault
+        )
+
+
+class GpuWatch:
+    """What the GPUs did, who else was on them, and whether the host had cores left."""
+
+    def __init__(self, gpus: int, environ: Mapping[str, str], nvml: Any = None) -> None:
+        self._sampler = GpuSampler(gpus, environ, nvml)
+        self._limits = GpuLimits()
+
+    def settle(self) -> None:
+        self._sampler.open()
+
+    def start(self) -> None:
+        # Who is on the GPU is asked outside of what counts as the round's use of the CPUs.
+        self._sampler.start()
+        self._use = RoundWatch()
+        self._use.start()
+
+    def stop(self) -> Watched:
+        use = self._use.stop()
+        gpu = self._sampler.stop()
+        faults = [gpu_disturbance(gpu, self._limits), disturbance(use, _HOST_LIMITS)]
+        figures = {"use": asdict(use), "gpu": asdict(gpu)}
+        return Watched(figures, "; ".join(fault for fault in faults if fault) or None)

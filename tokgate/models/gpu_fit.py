@@ -1,0 +1,122 @@
+"""Does it run on these GPUs? By their memory and their compute capability, from the shape alone.
+
+A machine's stable facts (see machine/gpu.py) are all that is asked of it: nothing is allocated to find out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tokgate.models.fit import KINDS, Need, exceeds
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+
+# vLLM's gpu_memory_utilization unless it is told otherwise; what is above it is the CUDA context's and others'.
+USABLE_SHARE = 0.9
+# vLLM offline on GPUs below 70 GB: tokens of one step, and sequences at once, that it must have room for.
+_STEP_TOKENS, _STEP_SEQUENCES = 8192, 256
+# Captured CUDA graphs, and workspaces of the libraries, on each GPU.
+_GRAPHS_BYTES = 700_000_000
+# From what compute capability on an engine has kernels. vLLM: get_min_capability of its quantisation schemes (0.19
+# to 0.26), and its refusal of BF16 below 8.0. T4 is 7.5, V100 7.0, A10 8.6, H200 9.0.
+_MIN_CAPABILITY = {
+    ("vllm", "fp16"): "7.0",
+    ("vllm", "bnb4"): "7.0",
+    ("vllm", "int8"): "7.5",
+    ("vllm", "int4"): "7.5",
+    ("vllm", "bf16"): "8.0",
+    ("transformers", "bf16"): "8.0",
+    ("transformers", "int8"): "7.5",
+}
+
+
+@dataclass(frozen=True)
+class GpuWork:
+    """One group's largest row: `batch` sequences of `tokens` tokens, in an engine spread over `gpus` GPUs.
+
+    `context`: the longest sequence that the engine is set up for.
+    """
+
+    shape: ModelShape
+    engine: str
+    precision: str
+    batch: int
+    tokens: int
+    context: int
+    gpus: int = 1
+
+
+def cannot_run(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
+    """Why a machine of these stable facts cannot do the work; None if it can, or does not say what it has."""
+    refusal = _lacks(work, machine)
+    if refusal is not None:
+        return refusal
+    refusal = _too_large(work, machine)
+    others = ", ".join(name for name, other in _smaller(work) if _can_run(other, machine))
+    return f"{refusal}; would fit: {others}" if refusal and others else refusal
+
+
+def gpu_bytes(work: GpuWork) -> Need:
+    """Memory of all its GPUs together."""
+    shape, count = work.shape, work.gpus
+    if work.engine == "vllm":
+        # One sequence has to fit; what the cache does not hold of a batch waits for its turn.
+        cache, rows, tokens, width = shape.kv_bytes(1, work.context, 2), _STEP_SEQUENCES, _STEP_TOKENS, 2
+    else:
+        width = 4 if work.precision == "fp32" else 2
+        # Each step of transformers copies the cache.
+        cache = 2 * shape.kv_bytes(work.batch, work.tokens, width)
+        rows, tokens = work.batch, work.batch * work.tokens
+    widths = 3 * shape.intermediate_size + 4 * shape.hidden_size
+    return Need(
+        f"measuring {work.engine} {work.precision} on {_gpus(count)}",
+        (
+            ("weights", shape.quantised_bytes(work.precision)),
+            ("KV cache", cache),
+            ("activations", width * tokens * widths),
+            ("logits", 2 * 4 * rows * shape.vocab_size),
+            ("CUDA graphs and workspaces", count * _GRAPHS_BYTES),
+        ),
+    )
+
+
+def _lacks(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
+    capability, least = machine.get("compute_capability"), _MIN_CAPABILITY.get((work.engine, work.precision))
+    if least is None or not re.fullmatch(r"\d+\.\d+", str(capability)):
+        return None
+    if _version(str(capability)) >= _version(least):
+        return None
+    return f"{work.engine} {work.precision} requires compute capability {least}; this GPU has {capability}"
+
+
+def _too_large(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
+    memory_mib = machine.get("gpu_memory_mib")
+    if not isinstance(memory_mib, int):
+        return None
+    refusal = exceeds(gpu_bytes(work), int(USABLE_SHARE * work.gpus * memory_mib * 2**20))
+    return refusal and f"{refusal} ({USABLE_SHARE:.0%} of {_gpus(work.gpus)} of {memory_mib} MiB)"
+
+
+def _can_run(work: GpuWork, machine: Mapping[str, Any]) -> bool:
+    return _lacks(work, machine) is None and _too_large(work, machine) is None
+
+
+def _smaller(work: GpuWork) -> Iterator[tuple[str, GpuWork]]:
+    """The same at fewer bits, and on more GPUs."""
+    for precision in ("int8", "int4"):
+        if (work.engine, precision) in KINDS and WEIGHT_BYTES[precision] < WEIGHT_BYTES[work.precision]:
+            yield precision.upper(), replace(work, precision=precision)
+    if work.engine == "vllm":
+        for gpus in (2, 4, 8):
+            if gpus > work.gpus and work.shape.num_attention_heads % gpus == 0:
+                yield f"TP={gpus}", replace(work, gpus=gpus)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count} GPUs"

@@ -23,7 +23,7 @@ def shape(**changes: object) -> ModelShape:
         "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 4, "max_position_embeddings": 64,
         "rope_theta": 1e4, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, **changes,
     }  # fmt: skip
-    return ModelShape(**values)  # type: ignore[arg-type]
+    return ModelShape(**values)
 
 
 # A layer: 4 projections of 4 x 4, 3 matrices of 4 x 8, 2 norms of 4; and the last norm.

@@ -39,7 +39,7 @@ def render_score_cards(verdict: SessionVerdict) -> RenderableType | None:
 def _card(card: ScoreCard) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name, width, side in _COLUMNS:
-        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
+        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
     for line in card.lines:
         table.add_row(
             label(line.metric),

@@ -95,7 +95,7 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -
 def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: SessionVerdict) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name, width, side in _COLUMNS:
-        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
+        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
     for scenario in scenarios:
         values = {row.metric: row for row in rows if row.scenario == scenario}
         judged = worst(verdict.of_scenario(scenario))

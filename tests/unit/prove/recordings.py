@@ -24,7 +24,7 @@ def head(**changes: object) -> Head:
         "output_len": 100,
         "rounds": 3,
     }
-    return Head(**{**values, **changes})  # type: ignore[arg-type]
+    return Head(**{**values, **changes})
 
 
 def recorded_launch(inflate: float, number: int, noise: np.random.Generator, sd: float = 0.005) -> RecordedLaunch:
@@ -42,7 +42,7 @@ def recorded_launch(inflate: float, number: int, noise: np.random.Generator, sd:
         }
         rows += [
             Row(
-                scenario=scenario, metric=metric, unit=unit, better=better, gated=gated, group=GROUP,  # type: ignore[arg-type]
+                scenario=scenario, metric=metric, unit=unit, better=better, gated=gated, group=GROUP,
                 launches=[found.tolist()],
             )
             for metric, (unit, better, gated, found) in values.items()

@@ -25,7 +25,7 @@ def test_only_bounds_wholly_on_the_wrong_side_break_it() -> None:
 
 def test_what_was_not_measured_is_no_finding() -> None:
     rates = {AT_MOST.situation: {"stored5": Rate(0, 10)}}
-    assert [finding.claim for finding in findings(rates, [AT_MOST, AT_LEAST])] == [AT_MOST]  # type: ignore[arg-type]
+    assert [finding.claim for finding in findings(rates, [AT_MOST, AT_LEAST])] == [AT_MOST]
 
 
 def test_the_full_table_measures_every_claim_and_the_quick_one_both_noises() -> None:

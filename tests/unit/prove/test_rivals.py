@@ -40,13 +40,13 @@ def session(number: int, seconds: NDArray[np.float64]) -> Session:
 def test_a_clear_slowdown_fires_and_an_equal_one_does_not(rival: object) -> None:
     slower = LAUNCHES * np.array([1.06, 1.0])[:, None, None]
     times = times_of(session(0, LAUNCHES), session(1, slower))
-    assert times.fired(rival) == {("a.onnx.int8.b1.p5.o50", "output_throughput")}  # type: ignore[arg-type]
+    assert times.fired(rival) == {("a.onnx.int8.b1.p5.o50", "output_throughput")}
 
 
 @pytest.mark.parametrize("rival", [compare_fail_median, mann_whitney, welch])
 def test_a_speedup_does_not_fire(rival: object) -> None:
     times = times_of(session(0, LAUNCHES), session(1, 0.9 * LAUNCHES))
-    assert times.fired(rival) == set()  # type: ignore[arg-type]
+    assert times.fired(rival) == set()
 
 
 def test_compare_fail_looks_at_medians_beyond_5_percent() -> None:

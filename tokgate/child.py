@@ -27,6 +27,7 @@ Emit = Callable[[Event], None]
 
 _TAIL_BYTES = 4000
 _POLL_S = 0.02
+_LOOK_S = 0.2
 
 
 class ChildError(Exception):
@@ -93,32 +94,34 @@ def run_child(
 def _events(pid: int, pipe: int, silence_s: float | None) -> Iterator[Event]:
     """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
 
-    Ends with the child: what it forked may hold the pipe open for longer.
+    Ends with the child: what it forked may hold the pipe open for longer. Asked for now and then, since kernels
+    before 5.3 (RHEL 8) have no handle of a process to wait on beside the pipe.
     """
-    ended = os.pidfd_open(pid)
-    try:
-        waiting = select.poll()
-        waiting.register(pipe, select.POLLIN)
-        waiting.register(ended, select.POLLIN)
-        begun = b""
-        heard_s = time.monotonic()
-        while True:
-            left_s = None if silence_s is None else heard_s + silence_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                raise _SilentError
-            ready = [handle for handle, _ in waiting.poll(None if left_s is None else 1e3 * left_s)]
-            if not ready:
-                raise _SilentError
-            read = os.read(pipe, 1 << 16) if pipe in ready else b""
-            *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
-            for event in map(_decode, lines):
-                if event is not None:
-                    yield event
-                    heard_s = time.monotonic()
-            if not read:
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLIN)
+    begun = b""
+    heard_s = time.monotonic()
+    while True:
+        if silence_s is not None and time.monotonic() > heard_s + silence_s:
+            raise _SilentError
+        had_ended = _has_ended(pid)  # before the pipe is looked at: then nothing more can come
+        if not waiting.poll(1e3 * _LOOK_S):
+            if had_ended:
                 return
-    finally:
-        os.close(ended)
+            continue
+        read = os.read(pipe, 1 << 16)
+        *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
+        for event in map(_decode, lines):
+            if event is not None:
+                yield event
+                heard_s = time.monotonic()
+        if not read:
+            return
+
+
+def _has_ended(pid: int) -> bool:
+    """Leaves it unreaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def child_events() -> Emit:
@@ -167,7 +170,7 @@ def _await_end(pid: int, timeout_s: float | None) -> None:
     A worker that crashed leaves processes of its engine behind, which hold the GPU's memory. Raises _SilentError.
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+    while not _has_ended(pid):
         if deadline_s is not None and time.monotonic() > deadline_s:
             raise _SilentError
         time.sleep(_POLL_S)

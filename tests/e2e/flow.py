@@ -22,15 +22,18 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """A valid session, what pytest printed, and the folder of its other files."""
+    """A session, what pytest printed, and the folder of its other files."""
 
     session: Session
     out: str
     folder: Path
 
 
-def measure(marker: str, folder: Path, *options: str) -> Measured:
-    """`pytest -m MARKER` on the tiny model with the smoke profile, until a session is valid."""
+def measure(marker: str, folder: Path, *options: str, quiet: bool = True) -> Measured:
+    """`pytest -m MARKER` on the tiny model with the smoke profile, until a session is valid.
+
+    Not `quiet`: one try, whose session may be disturbed, and invalid for nothing else.
+    """
     (folder / "none").mkdir()
     for attempt in range(TRIES):
         out = folder / str(attempt)
@@ -49,6 +52,8 @@ def measure(marker: str, folder: Path, *options: str) -> Measured:
             assert done.returncode == 0, "a valid session without baselines passes with a note"
             return Measured(session, done.stdout, out)
         assert all("usable" in reason for reason in session.reasons), session.reasons
+        if not quiet:
+            return Measured(session, done.stdout, out)
     pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
 
 

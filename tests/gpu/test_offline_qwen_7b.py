@@ -1,4 +1,4 @@
-"""Offline generation by Qwen2.5-7B on a GPU: one item a scenario of scenarios/gpu-qwen2.5-7b.toml; it judges all the scenario's rows."""
+"""Offline generation by Qwen2.5-7B on a GPU: an item a scenario, which judges all the scenario's rows."""
 
 import pytest
 

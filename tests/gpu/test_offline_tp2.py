@@ -1,4 +1,4 @@
-"""Offline generation on two GPUs: one item a scenario of scenarios/gpu-tp2.toml; it judges all the scenario's rows."""
+"""Offline generation on two GPUs: an item a scenario, which judges all the scenario's rows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Offline generation on four GPUs: one item a scenario of scenarios/gpu-tp4.toml; it judges all the scenario's rows."""
+"""Offline generation on four GPUs: an item a scenario, which judges all the scenario's rows."""
 
 import pytest
 

@@ -109,6 +109,19 @@ def test_launches_that_were_never_made_are_pairs_that_are_missing() -> None:
     assert "2 of 12 pairs are usable" in found.faults[0]
 
 
+def test_a_metric_that_a_launch_lacks_makes_no_pairs_and_breaks_none() -> None:
+    """Energy is left out of a round in which its counter did not move."""
+
+    def with_energy(*energies_j: float | None) -> LaunchRecord:
+        return LaunchRecord(rounds={ONE.id: [Round(50, 1, 0.1, 2.0, 1.0, 1, energy_j=joule) for joule in energies_j]})
+
+    whole, none = with_energy(5.0, 5.0), with_energy(None, 5.0)
+    assert pair_up([ONE], [whole] * 5, [whole] * 5, 5)[ONE.id].values["energy_per_token"] == [[0.1, 0.1]] * 5
+    found = pair_up([ONE], [whole] * 5, [none] * 5, 5)[ONE.id].values
+    assert "energy_per_token" not in found
+    assert len(found["e2el"]) == 5
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_unequal_work_on_either_side_is_a_fault(side: int) -> None:
     short = launch(2.0)

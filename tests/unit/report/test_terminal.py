@@ -31,6 +31,7 @@ def shown(
     metric: str = "output_throughput",
     pairs: int = 0,
     software: dict[str, str] | None = None,
+    telemetry: dict[str, object] | None = None,
     **provenance: object,
 ) -> str:
     rows = [row("output_throughput", 12345.0, "tok/s"), row("ttft", 1.234, "s"), row("tpot", 0.01234, "s")]
@@ -39,7 +40,7 @@ def shown(
     session = Session(
         schema=1, id="s", started="2026-11-21T00:00:00+00:00", profile="nightly", valid=True, reasons=[],
         machine={"id": "amd-epyc-7003-2c-24g", "kind": "cpu"}, software=software or {}, rows=rows,
-        provenance=provenance,
+        provenance=provenance, telemetry=telemetry or {},
     )  # fmt: skip
     judged = RowVerdict(ID, metric, verdict, (), change_pct=-12.345, ci_pct=(-15.5, 100.25), mde_pct=30.0,
                         margin_pct=20.0, tolerance_pct=2.0, sessions=5, pairs=pairs)  # fmt: skip
@@ -92,6 +93,13 @@ def test_what_the_candidate_was_paired_with_is_told(onnxruntime: str, torch: str
     software = {"python": "3.11.7", "onnxruntime": onnxruntime, "torch": torch}
     told = shown(Verdict.PASS, pairs=pairs, software=software, reference=REFERENCE)
     assert said in " ".join(told.split())
+
+
+def test_outputs_that_nothing_was_compared_with_are_told_as_such() -> None:
+    group = "qwen2.5-0.5b-instruct-dummy.onnx.fp32.nospin"
+    lines = shown(Verdict.PASS, telemetry={"groups": {group: {"build": {"kind": "skeleton-fp16"}}}}).splitlines()
+    assert any(line.startswith("  outputs not compared: ") and len(line) <= 80 for line in lines)
+    assert "outputs not compared" not in shown(Verdict.PASS)
 
 
 def test_blind_pairs_want_more_pairs() -> None:

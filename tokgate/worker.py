@@ -98,14 +98,14 @@ class Launch:
         self._watch.settle()
 
     def _measure_peaks(self) -> None:
-        """Where no round has to do with it. It explains figures and is none: it may fail."""
+        """Where no round has to do with it."""
         plan = self._plan
         if not plan.measure_peaks:
             return
         try:
             peaks = measured_gpu_peaks(plan.gpus) if plan.device == "gpu" else measured_peaks(plan.threads)
             self._emit({"event": "peaks", **peaks})
-        except Exception as error:
+        except Exception as error:  # peaks explain figures and are none: they may fail
             print(f"the machine's peaks were not measured: {error}", file=sys.stderr)
 
     def _measure_until_quiet(self, number: int, row: PlanRow) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 
 def matrix(device: str, gpus: int = 1) -> Matrix:
-    return Matrix(device, "tiny", (), (), gpus)  # type: ignore[arg-type]
+    return Matrix(device, "tiny", (), (), gpus)
 
 
 def test_a_cpu_matrix_has_the_cpus_alone():

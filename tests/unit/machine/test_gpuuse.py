@@ -19,7 +19,7 @@ QUIET = GpuUse(
 
 
 def fault_of(**change: object) -> str | None:
-    return gpu_disturbance(replace(QUIET, **change), GpuLimits())  # type: ignore[arg-type]
+    return gpu_disturbance(replace(QUIET, **change), GpuLimits())
 
 
 def test_a_quiet_round_counts():

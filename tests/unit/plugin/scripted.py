@@ -81,9 +81,9 @@ def gpu_fingerprint(count: int, environ: Any) -> dict[str, Any]:
     return {"id": "nvidia-h200", "kind": "gpu", "stable": dict(used_gpus(count, environ)[0].stable), "recorded": {}}
 
 
-opening.used_gpus = used_gpus  # type: ignore[assignment]
-opening.gpu_fingerprint = gpu_fingerprint  # type: ignore[assignment]
-opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]  # type: ignore[assignment,misc]
+opening.used_gpus = used_gpus
+opening.gpu_fingerprint = gpu_fingerprint
+opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]
 opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
 runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact

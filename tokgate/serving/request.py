@@ -1,0 +1,35 @@
+"""What a load client sends: where to, and requests that are ready before any clock runs. Standard library alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint of a server. `path` begins with a slash and may hold a query; `headers` are sent as they are."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `body`: its JSON, encoded; `prompt_len` and `output_len`: tokens it holds and asks for.
+
+    `exact`: whether the server was told to ignore the end of sequence, so that any other number of tokens than
+    `output_len` is a failure. `prompt_len` is 0 where nobody counted.
+    """
+
+    body: bytes
+    prompt_len: int
+    output_len: int
+    exact: bool = True

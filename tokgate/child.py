@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -48,19 +48,22 @@ def run_child(
     on_event: Callable[[Event], None],
     env: dict[str, str] | None = None,
     silence_s: float | None = None,
+    log: Path | None = None,
 ) -> None:
     """Runs `argv` until it ends, handing each event over. Raises ChildError if it fails.
+
+    What the child prints goes to the file `log`, which stays, or else to one that is thrown away.
 
     The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on
     why it failed. On KeyboardInterrupt, when `on_event` raises, or when `silence_s` seconds pass without an event
     (None: it may take what it takes), the child's process group is killed.
     """
-    with tempfile.TemporaryFile() as log:
+    with _open_log(log) as printed:
         child = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=printed,
             env={**(env if env is not None else os.environ), "PYTHONPATH": _python_path()},
             start_new_session=True,
         )
@@ -74,7 +77,7 @@ def run_child(
         except _SilentError:
             _stop(child)
             after = f"after its event {last['event']!r}" if last else "from its start on"
-            tail = _tail(log)
+            tail = _tail(printed)
             raise ChildError(
                 f"it reported nothing for {silence_s:g} s {after}: it hangs, or is far too slow, and was stopped; "
                 f"its last words:\n{tail}",
@@ -85,7 +88,7 @@ def run_child(
             _stop(child)
         if child.returncode == 0 and last.get("event") == "done":
             return
-        tail = _tail(log)
+        tail = _tail(printed)
         if last.get("event") == "error":
             raise ChildError(str(last["message"]), child.returncode, tail)
         raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
@@ -187,10 +190,17 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _tail(log: Any) -> str:
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - _TAIL_BYTES))
-    return str(log.read().decode("utf-8", "replace")).strip()
+def _open_log(path: Path | None) -> IO[bytes]:
+    if path is None:
+        return tempfile.TemporaryFile()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w+b")
+
+
+def _tail(printed: IO[bytes]) -> str:
+    size = printed.seek(0, os.SEEK_END)
+    printed.seek(max(0, size - _TAIL_BYTES))
+    return printed.read().decode("utf-8", "replace").strip()
 
 
 def _ending(returncode: int) -> str:

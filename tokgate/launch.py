@@ -39,10 +39,11 @@ class LaunchRecord:
     measured_s: float = 0.0
 
 
-def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -> LaunchRecord:
+def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
     """Measures `plan` in a fresh process of the interpreter `python`.
 
-    `on_round` hears the scenario id of each round that ended. Raises MeasurementError if the worker fails.
+    `on_round` hears the scenario id of each round that ended; `log` keeps what the worker prints. Raises
+    MeasurementError if the worker fails.
     """
     record = LaunchRecord()
     planned = {row.scenario: row for row in plan.rows}
@@ -69,9 +70,10 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         path = Path(folder) / "plan.json"
         plan.write(path)
         try:
-            run_child([python, "-m", "tokgate.worker", str(path)], hear, silence_s=plan.silence_s)
+            run_child([python, "-m", "tokgate.worker", str(path)], hear, silence_s=plan.silence_s, log=log)
         except ChildError as error:
-            raise MeasurementError(f"the {plan.engine} worker failed: {error}") from None
+            kept = f"\n(all of it: {log})" if log else ""
+            raise MeasurementError(f"the {plan.engine} worker failed: {error}{kept}") from None
     return record
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
+    `logs_dir`: where what workers print is kept; None: nowhere.
     """
 
     profile: Profile
@@ -54,6 +56,7 @@ class Setting:
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    logs_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,17 @@ class Launcher:
                     self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
 
                 try:
-                    start.records.append(run_launch(plan, start.python, heard))
+                    start.records.append(run_launch(plan, start.python, heard, self._log(group, what, start)))
                 except MeasurementError as error:
                     raise MeasurementError(f"{start.blamed}{error}") from None
         finally:
             self._progress.finish()
+
+    def _log(self, group: Group, what: str, start: Start) -> Path | None:
+        """As launch-1.log in a folder of the group's; `shown` may hold slashes and spaces."""
+        folder = self._setting.logs_dir
+        name = re.sub(r"\W+", "-", f"{what} {start.shown.removeprefix(what)}".strip())
+        return folder / group.id / f"{name}.log" if folder else None
 
     def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str) -> LaunchPlan:
         setting = self._setting

@@ -47,6 +47,12 @@ def test_a_crash_shows_the_last_words(tmp_path: Path) -> None:
         run_child(script(tmp_path, 'raise RuntimeError("the reason")'), lambda event: None)
 
 
+def test_what_it_prints_is_kept_where_asked(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "launch.log"
+    run_child(script(tmp_path, 'print("loading"); emit({"event": "done"})'), lambda event: None, log=log)
+    assert log.read_text() == "loading\n"
+
+
 def test_its_own_word_on_the_error_comes_first(tmp_path: Path) -> None:
     with pytest.raises(ChildError) as error:
         run_child(

@@ -127,5 +127,10 @@ def test_what_the_engine_and_the_gpu_told_of_a_round_is_kept(tmp_path: Path) -> 
 
 def test_a_worker_that_hangs_ends_its_group_with_what_it_did_last(tmp_path: Path) -> None:
     python = worker(tmp_path, round_event(), then="time.sleep(600)")
-    with pytest.raises(MeasurementError, match=r"the onnx worker failed: it reported nothing for 2 s after its event"):
-        run_launch(replace(PLAN, silence_s=2.0), python, lambda scenario: None)
+    log = tmp_path / "launch.log"
+    with pytest.raises(
+        MeasurementError, match=r"the onnx worker failed: it reported nothing for 2 s after its event"
+    ) as told:
+        run_launch(replace(PLAN, silence_s=2.0), python, lambda scenario: None, log)
+    assert str(log) in str(told.value)
+    assert log.exists()

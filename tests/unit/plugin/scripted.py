@@ -32,7 +32,7 @@ SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
 launched = 0
 
 
-def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -> LaunchRecord:
+def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
     global launched
     if SCRIPT.get("interrupt_at") == launched:
         raise KeyboardInterrupt

@@ -1,0 +1,101 @@
+"""When each message of an answer is due. Pure: the same seed, request and settings give the same times."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tokgate.errors import InputError
+from tokgate.stub.selector import Selector
+
+Factor = Callable[[], float]
+
+
+class Due(NamedTuple):
+    """A message: seconds after the answer began, tokens it brings, tokens sent with it in all."""
+
+    offset_s: float
+    tokens: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How a gap varies around its mean, which it keeps. `share` of the gap is random, from 0 to 1.
+
+    exponential: the gap is (1 - share) of the mean and an exponential with the mean of the rest.
+    uniform: between (1 - share) and (1 + share) times the mean.
+    """
+
+    shape: str
+    share: float
+
+    def factors(self, source: random.Random) -> Factor:
+        """Random factors of mean 1."""
+        share = self.share
+        if self.shape == "exponential":
+            return lambda: 1 - share + share * source.expovariate(1.0)
+        return lambda: 1 - share + 2 * share * source.random()
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Token `token` (from 0) of the selected requests, and all after it, come `stall_s` seconds later."""
+
+    requests: Selector
+    token: int
+    stall_s: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The settings of a schedule. Gaps are per token: a message of several comes after as many gaps."""
+
+    ttft_s: float = 0.05
+    itl_s: float = 0.01
+    tokens_per_message: int = 1
+    ttft_jitter: Jitter | None = None
+    itl_jitter: Jitter | None = None
+    stalls: tuple[Stall, ...] = ()
+    seed: int = 0
+
+    def dues(self, request: int, tokens: int) -> Iterator[Due]:
+        """The messages of request number `request`, which brings `tokens` tokens; made as they are asked for.
+
+        All times count from the start, so that a late message makes no later one late.
+        """
+        source = random.Random(f"{self.seed}:{request}")
+        gap_factor = self.itl_jitter.factors(source) if self.itl_jitter else None
+        stalls = [stall for stall in self.stalls if request in stall.requests]
+        offset_s = self.ttft_s * (self.ttft_jitter.factors(source)() if self.ttft_jitter else 1.0)
+        sent = 0
+        while sent < tokens:
+            count = min(self.tokens_per_message, tokens - sent)
+            if sent:
+                gap_s = self.itl_s * count
+                offset_s += gap_s * gap_factor() if gap_factor else gap_s
+            for stall in stalls:
+                if sent <= stall.token < sent + count:
+                    offset_s += stall.stall_s
+            sent += count
+            yield Due(offset_s, count, sent)
+
+
+def parse_jitter(text: str) -> Jitter:
+    """`exponential:0.3` or `uniform:0.3`. Raises InputError."""
+    shape, _, share = text.partition(":")
+    if shape not in ("exponential", "uniform") or not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", share):
+        raise InputError(f"jitter {text!r}: write exponential:SHARE or uniform:SHARE, with a share from 0 to 1")
+    return Jitter(shape, float(share))
+
+
+def parse_stall(text: str) -> Stall:
+    """`REQUEST:TOKEN:SECONDS`, where REQUEST is what a Selector reads. Raises InputError."""
+    requests, rest = Selector.split(text)
+    match = re.fullmatch(r"(\d+):(\d+(?:\.\d+)?)", rest)
+    if match is None:
+        raise InputError(f"stall {text!r}: write REQUEST:TOKEN:SECONDS, for instance 3:10:1.5")
+    return Stall(requests, int(match[1]), float(match[2]))

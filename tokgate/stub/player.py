@@ -9,15 +9,19 @@ from asyncio import AbstractEventLoop, Handle
 from collections import deque
 from collections.abc import Callable
 
-from tokgate.stub.script import After, Script, Step
+from tokgate.stub.script import After, Script
 from tokgate.stub.truth import Record, Truth
 
 # Timers of uvloop are whole milliseconds. The last of it is passed by polling: the sockets are read all the same.
 _TIMER_S = 1e-3
+# Not joined with what is due before: a reset would take it away unread.
+_ALONE = (After.RESET,)
 
 
 class Answer:
     """A script on its way to one client. `send` returns whether the socket took all of it."""
+
+    __slots__ = ("_began_s", "_next_s", "_stretch", "end", "is_open", "record", "script", "send", "truth")
 
     def __init__(
         self, script: Script, record: Record, truth: Truth, send: Callable[[bytes], bool], end: Callable[[After], None]
@@ -27,9 +31,31 @@ class Answer:
         self.truth = truth
         self.send = send
         self.end = end
-        self.began_s = 0.0
-        self.step: Step | None = None
         self.is_open = True
+
+    def begin(self, now_s: float) -> float:
+        """The schedule begins; returns when the first write is due."""
+        self.record.admitted_s = self._began_s = now_s
+        self._stretch = next(self.script.stretches)
+        self._next_s = now_s + next(self._stretch.offsets_s)
+        return self._next_s
+
+    def due(self, until_s: float) -> tuple[bytes, int, After, float]:
+        """What is due by then as one write, its tokens, what follows it, and when the next is due."""
+        stretch = self._stretch
+        data, tokens = stretch.data, stretch.tokens
+        while True:
+            offset_s = next(stretch.offsets_s, None)
+            if offset_s is None:
+                if stretch.after is not After.GO_ON:
+                    return data, tokens, stretch.after, 0.0
+                self._stretch = stretch = next(self.script.stretches)
+                offset_s = next(stretch.offsets_s)
+            self._next_s = next_s = self._began_s + offset_s
+            if next_s > until_s or stretch.after in _ALONE:
+                return data, tokens, After.GO_ON, next_s
+            data += stretch.data
+            tokens += stretch.tokens
 
 
 class Player:
@@ -73,10 +99,7 @@ class Player:
 
     def _admit(self, answer: Answer, now_s: float) -> None:
         self.running += answer.script.waits
-        answer.record.admitted_s = answer.began_s = now_s
-        answer.step = step = next(answer.script.steps)
-        due_s = now_s + step.offset_s
-        heapq.heappush(self._heap, (due_s, next(self._order), answer))
+        heapq.heappush(self._heap, (answer.begin(now_s), next(self._order), answer))
         if self._timer is None or self._heap[0][2] is answer:
             self._arm()
 
@@ -100,25 +123,23 @@ class Player:
         until_s = clock()
         while heap and heap[0][0] <= until_s:
             due_s, order, answer = heap[0]
-            step = answer.step
-            if not answer.is_open or step is None:
+            if not answer.is_open:
                 heapq.heappop(heap)
                 continue
+            data, tokens, after, next_s = answer.due(until_s)
             written_s = clock()
-            took_all = answer.send(step.data) if step.data else True
-            answer.truth.lateness_s.append(written_s - due_s)
-            if not took_all:
+            if data and not answer.send(data):
                 answer.record.buffered += 1
-            if step.tokens:
+            answer.truth.lateness_s.append(written_s - due_s)
+            if tokens:
                 answer.record.written_s.append(written_s)
-                answer.record.tokens += step.tokens
-                self.tokens += step.tokens
-            if step.after is After.GO_ON:
-                answer.step = step = next(answer.script.steps)
-                heapq.heapreplace(heap, (answer.began_s + step.offset_s, order, answer))
+                answer.record.tokens += tokens
+                self.tokens += tokens
+            if after is After.GO_ON:
+                heapq.heapreplace(heap, (next_s, order, answer))
             else:
                 heapq.heappop(heap)
-                self._end(answer, step.after, written_s)
+                self._end(answer, after, written_s)
         self._arm()
 
     def _end(self, answer: Answer, after: After, now_s: float) -> None:

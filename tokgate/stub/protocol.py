@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import struct
@@ -103,12 +102,14 @@ class Connection(asyncio.Protocol):
 
     def _send_piece(self, data: bytes) -> bool:
         if not self._transport.get_write_buffer_size():
-            # A client that has gone is reported by connection_lost.
-            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            try:
                 sent = os.write(self._fd, data)
-                if sent == len(data):
-                    return True
-                data = data[sent:]
+            except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+                # A client that has gone is reported by connection_lost.
+                sent = 0
+            if sent == len(data):
+                return True
+            data = data[sent:]
         self._transport.write(data)
         return False
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import accumulate, chain, repeat
 
 from tokgate.errors import InputError
 from tokgate.stub.selector import Selector
 
 Factor = Callable[[], float]
-
-
-class Due(NamedTuple):
-    """A message: seconds after the answer began, tokens it brings, tokens sent with it in all."""
-
-    offset_s: float
-    tokens: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -62,26 +55,34 @@ class Pace:
     stalls: tuple[Stall, ...] = ()
     seed: int = 0
 
-    def dues(self, request: int, tokens: int) -> Iterator[Due]:
-        """The messages of request number `request`, which brings `tokens` tokens; made as they are asked for.
+    def messages(self, tokens: int) -> int:
+        """How many messages `tokens` tokens come in; the last may have fewer than the others."""
+        return math.ceil(tokens / self.tokens_per_message)
 
-        All times count from the start, so that a late message makes no later one late.
+    def offsets_s(self, request: int, tokens: int) -> Iterator[float]:
+        """When the messages of request number `request` are due, in seconds after the answer began.
+
+        Made as they are asked for, out of itertools: at 100,000 tokens a second a line of Python for each counts.
         """
         source = random.Random(f"{self.seed}:{request}")
-        gap_factor = self.itl_jitter.factors(source) if self.itl_jitter else None
+        per_message = self.tokens_per_message
+        last = tokens - (self.messages(tokens) - 1) * per_message
+        gaps_s: Iterator[float] = repeat(self.itl_s * per_message, max(0, self.messages(tokens) - 2))
+        if tokens > last:
+            gaps_s = chain(gaps_s, [self.itl_s * last])
+        first_s = self.ttft_s * (self.ttft_jitter.factors(source)() if self.ttft_jitter else 1.0)
+        if self.itl_jitter:
+            factor = self.itl_jitter.factors(source)
+            gaps_s = (gap_s * factor() for gap_s in gaps_s)
         stalls = [stall for stall in self.stalls if request in stall.requests]
-        offset_s = self.ttft_s * (self.ttft_jitter.factors(source)() if self.ttft_jitter else 1.0)
-        sent = 0
-        while sent < tokens:
-            count = min(self.tokens_per_message, tokens - sent)
-            if sent:
-                gap_s = self.itl_s * count
-                offset_s += gap_s * gap_factor() if gap_factor else gap_s
-            for stall in stalls:
-                if sent <= stall.token < sent + count:
-                    offset_s += stall.stall_s
-            sent += count
-            yield Due(offset_s, count, sent)
+        if stalls:
+            at = [stall.token // per_message for stall in stalls]
+            first_s += sum(stall.stall_s for stall, message in zip(stalls, at, strict=True) if message == 0)
+            gaps_s = (
+                gap_s + sum(stall.stall_s for stall, stalled in zip(stalls, at, strict=True) if stalled == message)
+                for message, gap_s in enumerate(gaps_s, start=1)
+            )
+        return accumulate(gaps_s, initial=first_s)
 
 
 def parse_jitter(text: str) -> Jitter:

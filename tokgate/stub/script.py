@@ -6,12 +6,12 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from itertools import islice
 
 from tokgate.stub import messages, wire
 from tokgate.stub.faults import INSTEAD, MID_STREAM, STATUSES, Fault
 from tokgate.stub.messages import Messages
-from tokgate.stub.schedule import Due, Pace
+from tokgate.stub.schedule import Pace
 
 
 class After(enum.Enum):
@@ -31,13 +31,26 @@ _INSERTED = {
     "bad-line": wire.chunk(b"upstream connect error or disconnect\n\n"),
     "comment": wire.chunk(b": keep-alive\n\n"),
 }
-_AFTER_ALL = {"no-done": After.CLOSE}
+# In place of the rest.
+_ENDINGS = {
+    "reset-mid-stream": After.RESET,
+    "cut": After.CLOSE,
+    "end-early": After.CLOSE,
+    "stall": After.HANG,
+    "error-message": After.DONE,
+    "error-object": After.DONE,
+    "bad-chunk": After.CLOSE,
+}
 
 
-class Step(NamedTuple):
-    """One write: seconds after the answer began, its bytes, the tokens in them."""
+@dataclass(frozen=True)
+class Stretch:
+    """The same write at each of `offsets_s`, seconds after the answer began: `data`, with `tokens` tokens in it.
 
-    offset_s: float
+    `after` is for the last of them.
+    """
+
+    offsets_s: Iterator[float]
     data: bytes
     tokens: int = 0
     after: After = After.GO_ON
@@ -45,13 +58,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Script:
-    """`head` is written when the request arrives, the steps count from when it has its place in the queue.
+    """`head` is written when the request arrives, the rest by its time from when it has its place in the queue.
 
     Where `waits` is false the request needs no place: it is turned away at the door. `fault` is what is played.
     """
 
     head: bytes
-    steps: Iterator[Step]
+    stretches: Iterator[Stretch]
     waits: bool = True
     fault: Fault | None = None
 
@@ -62,7 +75,7 @@ def refusal(message: str, status: int, retry_after_s: int | None = None) -> Scri
     headers = [] if retry_after_s is None else [("retry-after", str(retry_after_s))]
     body = messages.error(message, f"{phrase.title().replace(' ', '')}Error", status)
     answer = wire.response(body, status, headers=headers)
-    return Script(b"", iter([Step(0.0, answer, after=After.DONE)]), waits=False)
+    return Script(b"", iter([_once(0.0, answer, After.DONE)]), waits=False)
 
 
 def write_script(request: int, texts: Messages, pace: Pace, fault: Fault | None, merge: int = 1) -> Script:
@@ -72,7 +85,7 @@ def write_script(request: int, texts: Messages, pace: Pace, fault: Fault | None,
     """
     if fault is not None and fault.kind in STATUSES:
         refused = refusal("a fault of the stub server, as asked for", int(fault.kind), fault.value)
-        return Script(b"", refused.steps, waits=False, fault=fault)
+        return Script(b"", refused.stretches, waits=False, fault=fault)
     if fault is not None and fault.kind in INSTEAD:
         return Script(b"", iter([_instead(fault.kind)]), waits=False, fault=fault)
     if not texts.asked.stream:
@@ -82,80 +95,96 @@ def write_script(request: int, texts: Messages, pace: Pace, fault: Fault | None,
     tokens = texts.asked.tokens
     if fault is not None and fault.kind == "short":
         tokens = max(1, fault_token(fault, tokens))
-    steps = _Stream(texts, fault, tokens).steps(pace.dues(request, tokens))
-    return Script(head, merged(steps, merge) if merge > 1 else steps, fault=fault)
+    stretches = _Stream(texts, fault, tokens, pace, request).stretches()
+    return Script(head, merged(stretches, merge) if merge > 1 else stretches, fault=fault)
 
 
-def merged(steps: Iterator[Step], count: int) -> Iterator[Step]:
-    """Every `count` steps as one, and what is left at an end."""
+def merged(stretches: Iterator[Stretch], count: int) -> Iterator[Stretch]:
+    """Every `count` writes as one, due with the last of them, and what is left at an end."""
     data, tokens, held = b"", 0, 0
-    for step in steps:
-        data, tokens, held = data + step.data, tokens + step.tokens, held + 1
-        if held == count or step.after is not After.GO_ON:
-            yield Step(step.offset_s, data, tokens, step.after)
-            data, tokens, held = b"", 0, 0
+    for stretch in stretches:
+        for offset_s in stretch.offsets_s:
+            data, tokens, held = data + stretch.data, tokens + stretch.tokens, held + 1
+            if held == count or stretch.after is not After.GO_ON:
+                yield _once(offset_s, data, stretch.after, tokens)
+                data, tokens, held = b"", 0, 0
 
 
-def _instead(kind: str) -> Step:
+def _once(offset_s: float, data: bytes, after: After = After.GO_ON, tokens: int = 0) -> Stretch:
+    return Stretch(iter([offset_s]), data, tokens, after)
+
+
+def _instead(kind: str) -> Stretch:
     if kind == "html":
         page = b"<!DOCTYPE html><html><body>Log in to go on.</body></html>"
-        return Step(0.0, wire.response(page, content_type="text/html"), after=After.DONE)
+        return _once(0.0, wire.response(page, content_type="text/html"), After.DONE)
     data = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n" if kind == "http-garbage" else b""
-    after = {"reset": After.RESET, "no-headers": After.HANG}.get(kind, After.CLOSE)
-    return Step(0.0, data, after=after)
+    return _once(0.0, data, {"reset": After.RESET, "no-headers": After.HANG}.get(kind, After.CLOSE))
 
 
-def _whole(request: int, texts: Messages, pace: Pace) -> Step:
+def _whole(request: int, texts: Messages, pace: Pace) -> Stretch:
     tokens = texts.asked.tokens
-    *_, last = pace.dues(request, tokens)
-    return Step(last.offset_s, wire.response(texts.whole(tokens)), tokens, After.DONE)
+    *_, last_s = pace.offsets_s(request, tokens)
+    return _once(last_s, wire.response(texts.whole(tokens)), After.DONE, tokens)
 
 
 class _Stream:
-    """The steps of one streamed answer of `tokens` tokens."""
+    """The writes of one streamed answer of `tokens` tokens."""
 
-    def __init__(self, texts: Messages, fault: Fault | None, tokens: int) -> None:
+    def __init__(self, texts: Messages, fault: Fault | None, tokens: int, pace: Pace, request: int) -> None:
         self._texts = texts
         self._kind = fault.kind if fault else ""
         self._tokens = tokens
-        self._fault_at = fault_token(fault, tokens)
-        self._common = b""
+        self._per_message = pace.tokens_per_message
+        self._messages = pace.messages(tokens)
+        # The fault comes before this message, or in its place: there may be one more than there are tokens for.
+        self._fault_at = pace.messages(fault_token(fault, tokens))
+        more = self._per_message if self._fault_at == self._messages else 0
+        self._offsets_s = pace.offsets_s(request, tokens + more)
 
-    def steps(self, dues: Iterator[Due]) -> Iterator[Step]:
-        before = _chunk(self._texts.role()) if self._texts.asked.is_chat else b""
-        inserted = _INSERTED.get(self._kind, b"")
+    def stretches(self) -> Iterator[Stretch]:
+        """Messages that are the same are one stretch; the first, the last and one with a fault stand alone."""
         ending = self._ending()
-        for due in dues:
-            reached = due.total - due.tokens >= self._fault_at
-            if reached and ending:
-                yield Step(due.offset_s, before + ending[0], after=ending[1])
-                return
-            if reached and inserted:
-                before, inserted = before + inserted, inserted if self._kind == "comment" else b""
-            tokens = 0 if self._kind == "empty-choices" else due.tokens
-            data = before + self._message(due)
-            before = b""
-            if due.total < self._tokens or ending:
-                yield Step(due.offset_s, data, tokens)
-            else:
-                yield Step(due.offset_s, data + self._end(), tokens, _AFTER_ALL.get(self._kind, After.DONE))
+        end = self._fault_at if ending else self._messages
+        every = self._texts.asked.continuous_usage
+        alone = range(end) if every else sorted({0, self._fault_at, self._messages - 1} & set(range(end)))
+        message = 0
+        for stop in (*alone, end):
+            if message < stop:
+                yield self._stretch(message, stop - message)
+            if stop < end:
+                yield self._stretch(stop, 1)
+            message = stop + 1
         if ending:
-            # No token is left that it could come in place of.
-            yield Step(due.offset_s, ending[0], after=ending[1])
+            yield _once(next(self._offsets_s), (b"" if end else self._role()) + ending[0], ending[1])
 
-    def _message(self, due: Due) -> bytes:
-        """All but the last are the same where they bring as much and tell no usage."""
-        texts = self._texts
+    def _stretch(self, message: int, count: int) -> Stretch:
+        """`count` messages that are the same, from number `message` on."""
+        offsets_s = islice(self._offsets_s, count)
+        total = min((message + 1) * self._per_message, self._tokens)
+        tokens = total - message * self._per_message
+        is_last = total == self._tokens and not self._ending()
+        data = self._before(message) + self._message(tokens, total, is_last)
+        shown = 0 if self._kind == "empty-choices" else tokens
+        if is_last:
+            after = After.CLOSE if self._kind == "no-done" else After.DONE
+            return Stretch(offsets_s, data + self._end(), shown, after)
+        return Stretch(offsets_s, data, shown)
+
+    def _role(self) -> bytes:
+        return _chunk(self._texts.role()) if self._texts.asked.is_chat else b""
+
+    def _before(self, message: int) -> bytes:
+        data = b"" if message else self._role()
+        if self._kind == "comment" or message == self._fault_at:
+            data += _INSERTED.get(self._kind, b"")
+        return data
+
+    def _message(self, tokens: int, total: int, is_last: bool) -> bytes:
         if self._kind == "empty-choices":
-            return _chunk(texts.empty(0))
-        if due.total == self._tokens:
-            reason = "stop" if self._tokens < texts.asked.tokens else "length"
-            return _chunk(texts.tokens(due.tokens, due.total, reason))
-        if texts.asked.continuous_usage:
-            return _chunk(texts.tokens(due.tokens, due.total))
-        if not self._common:
-            self._common = _chunk(texts.tokens(due.tokens, due.total))
-        return self._common
+            return _chunk(self._texts.empty(0))
+        reason = "stop" if self._kind == "short" else "length"
+        return _chunk(self._texts.tokens(tokens, total, reason if is_last else None))
 
     def _end(self) -> bytes:
         """What follows the last token in the same write."""
@@ -168,17 +197,23 @@ class _Stream:
 
     def _ending(self) -> tuple[bytes, After] | None:
         """How a fault in mid-stream ends the answer; None for those that do not."""
-        wrong = "a fault of the stub server, as asked for", "InternalServerError", 500
-        next_message = _chunk(self._texts.tokens(1, 1))
-        return {
-            "reset-mid-stream": (b"", After.RESET),
-            "cut": (next_message[: len(next_message) // 2], After.CLOSE),
-            "end-early": (wire.LAST_CHUNK, After.CLOSE),
-            "stall": (b"", After.HANG),
-            "error-message": (_chunk(messages.error(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK, After.DONE),
-            "error-object": (_chunk(messages.error_object(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK, After.DONE),
-            "bad-chunk": (b"zz\r\n" + next_message, After.CLOSE),
-        }.get(self._kind)
+        if self._kind not in _ENDINGS:
+            return None
+        return _ending_bytes(self._kind, self._texts), _ENDINGS[self._kind]
+
+
+def _ending_bytes(kind: str, texts: Messages) -> bytes:
+    wrong = "a fault of the stub server, as asked for", "InternalServerError", 500
+    message = _chunk(texts.tokens(1, 1))
+    if kind == "error-message":
+        return _chunk(messages.error(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK
+    if kind == "error-object":
+        return _chunk(messages.error_object(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK
+    return {
+        "cut": message[: len(message) // 2],
+        "end-early": wire.LAST_CHUNK,
+        "bad-chunk": b"zz\r\n" + message,
+    }.get(kind, b"")
 
 
 def fault_token(fault: Fault | None, tokens: int) -> int:

@@ -144,6 +144,7 @@ def test_short_looks_whole_but_has_fewer_tokens():
 def test_an_error_message_comes_after_the_tokens_and_ends_the_stream_correctly(chat, tokens):
     reply = fault(f"error-message:{tokens}", chat)
     assert reply.text == " tok" * min(tokens, 6)
+    assert reply.events[-2].startswith(b'{"error": {')
     error = json.loads(reply.events[-2])["error"]
     assert (error["type"], error["code"]) == ("InternalServerError", 500)
     assert reply.events[-1] == b"[DONE]"

@@ -6,9 +6,9 @@ import ssl
 import subprocess
 
 import pytest
+
 from serving.loads import load, raw_server, read_request
 from serving.streams import RESPONSE
-
 from tokgate.serving.client import run_load
 from tokgate.serving.record import Failure
 

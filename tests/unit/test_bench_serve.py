@@ -163,12 +163,6 @@ def test_what_it_writes_can_be_judged(bench: Bench, capsys: pytest.CaptureFixtur
     assert "1 of 2 limits kept" in capsys.readouterr().out
 
 
-def test_headers_and_a_key_are_sent(bench: Bench, stub: StubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server's truth tells no headers; that the key is taken is in test_bench_asked."""
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    assert bench(stub.url, "--header", "X-Run=1", "X-Night=2") == 0
-
-
 def test_nobody_there_is_status_4_with_what_to_do(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("http://127.0.0.1:1") == 4
     assert "no server at 127.0.0.1:1" in capsys.readouterr().err

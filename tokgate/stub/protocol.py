@@ -26,8 +26,7 @@ _RESET = struct.pack("ii", 1, 0)
 class Connection(asyncio.Protocol):
     """Requests one after another; a client that sends a second one before its answer has come is cut off."""
 
-    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, site: Site) -> None:
         self._site = site
         self._parser = httptools.HttpRequestParser(self)
         self._answer: Answer | None = None
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
         record = truth.arrive(parts.path.decode(), self._read_s)
         self._is_busy = True
         # First all that has come is read: of 200 requests at once the last would seem to arrive 20 ms late.
-        self._loop.call_soon(self._respond, record, truth, is_chat)
+        self._site.inbox.put(lambda: self._respond(record, truth, is_chat))
 
     def _respond(self, record: Record, truth: Truth, is_chat: bool) -> None:
         if self._transport.is_closing():

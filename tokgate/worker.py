@@ -7,8 +7,8 @@ environment. Events go to standard output, one JSON object a line:
               after the last round; left out where that was not asked for, or could not be measured
     loaded    seconds, and what the engine says of itself
     accuracy  distance of the logits from the FP32 reference on the same weights
-    round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters, and
-              what disturbed it, if anything
+    round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters and
+              its KV cache's blocks, and what disturbed it, if anything
     done      seconds in all, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
@@ -151,6 +151,7 @@ class Launch:
             "peak_rss_bytes": family_peak_rss_bytes(),
             **watched.figures,
             **self._counted_since(counted),
+            **self._cache_use(),
             "disturbed": watched.disturbed,
         }
 
@@ -158,6 +159,11 @@ class Launch:
         """What the engine counts since its start; most count nothing."""
         counters: dict[str, float] = getattr(self._engine, "counters", dict)()
         return counters
+
+    def _cache_use(self) -> dict[str, dict[str, int | None]]:
+        """Of the round that just ended; most engines do not tell."""
+        use: dict[str, int | None] = getattr(self._engine, "kv_cache", dict)()
+        return {"kv_cache": use} if use else {}
 
     def _counted_since(self, before: dict[str, float]) -> dict[str, dict[str, float]]:
         now = self._counters()

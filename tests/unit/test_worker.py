@@ -45,6 +45,9 @@ class Engine:
     def counters(self) -> dict[str, float]:
         return {"num_preemptions": self.preempted}
 
+    def kv_cache(self) -> dict[str, int | None]:
+        return {"peak_blocks": 3, "blocks": 8, "block_tokens": 16}
+
 
 def launch(events: list[dict[str, Any]], watch: Quiet | None = None, **change: Any) -> Launch:
     plan = {
@@ -109,6 +112,7 @@ def test_a_round_carries_what_engine_and_watch_tell():
     assert event["tpot_s"] == 0.2
     assert event["gpu"] == {"energy_j": 7.0}
     assert event["counters"] == {"num_preemptions": 1.0}, "of this round alone"
+    assert event["kv_cache"] == {"peak_blocks": 3, "blocks": 8, "block_tokens": 16}
     assert event["output_tokens"] == 8
 
 

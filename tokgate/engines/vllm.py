@@ -28,6 +28,7 @@ import vllm
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
+from tokgate.engines.kv_cache import cache_use, watch_cache
 
 # What makes rows comparable; a scenario's own settings win.
 _DEFAULTS: dict[str, Any] = {
@@ -56,11 +57,14 @@ class VllmEngine:
         self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
         self._llm = vllm.LLM(model=model_dir, **arguments)
         self._chosen = self._read_back()
+        self._cache_peak = watch_cache(self._llm)
 
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
         params = vllm.SamplingParams(**self._sampling, max_tokens=output_len, ignore_eos=True)
+        if self._cache_peak is not None:
+            self._cache_peak.share = 0.0
         started = time.perf_counter()
         outputs = self._llm.generate(inputs, params, use_tqdm=False)
         total_s = time.perf_counter() - started
@@ -104,6 +108,11 @@ class VllmEngine:
         """vLLM's own counters since the start, by name; those it does not have are left out."""
         found = {metric.name: float(metric.value) for metric in self._llm.get_metrics() if metric.name in _COUNTERS}
         return {name.removeprefix("vllm:"): value for name, value in found.items()}
+
+    def kv_cache(self) -> dict[str, int | None]:
+        """Blocks of the KV cache: what the last generate call used at once, and how many there are."""
+        config = self._llm.llm_engine.vllm_config.cache_config
+        return cache_use(self._cache_peak, config.num_gpu_blocks, config.block_size)
 
     def _read_back(self) -> dict[str, str]:
         config = self._llm.llm_engine.vllm_config

@@ -5,7 +5,7 @@ environment. Events go to standard output, one JSON object a line:
 
     peaks     what the machine itself reads and computes a second: a GPU before the engine takes its memory, CPUs
               after the last round; left out where that was not asked for, or could not be measured
-    loaded    seconds, and what the engine says of itself
+    loaded    seconds, what the engine says of itself, and what it compiled anew, by cache
     accuracy  distance of the logits from the FP32 reference on the same weights
     round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters and
               its KV cache's blocks, and what disturbed it, if anything
@@ -62,6 +62,7 @@ class Launch:
                 "load_s": time.perf_counter() - load_started,
                 "peak_rss_bytes": family_peak_rss_bytes(),
                 "engine": self._engine.describe(),
+                "compiled": self._compiled(),
             }
         )
         self._check_accuracy()
@@ -154,6 +155,11 @@ class Launch:
             **self._cache_use(),
             "disturbed": watched.disturbed,
         }
+
+    def _compiled(self) -> dict[str, int]:
+        """Most engines compile nothing."""
+        compiled: dict[str, int] = getattr(self._engine, "compiled", dict)()
+        return compiled
 
     def _counters(self) -> dict[str, float]:
         """What the engine counts since its start; most count nothing."""

@@ -93,6 +93,18 @@ def test_a_probe_that_fails_is_no_failure_of_the_launch(monkeypatch, capsys, err
     assert str(error) in capsys.readouterr().err
 
 
+def test_what_the_engine_compiled_anew_comes_with_its_loading(monkeypatch, peaks):
+    events: list[dict[str, Any]] = []
+    engine = type("E", (Engine,), {"describe": lambda self: {}, "compiled": lambda self: {"flashinfer": 2}})
+    made = launch(events, rows=())
+    monkeypatch.setattr(worker.engines, "load", lambda *args: engine())
+    monkeypatch.setattr(made, "_check_accuracy", lambda: None)
+    monkeypatch.setattr(worker.gc, "freeze", lambda: None)
+    made.run()
+    (loaded,) = [event for event in events if event["event"] == "loaded"]
+    assert loaded["compiled"] == {"flashinfer": 2}
+
+
 @pytest.mark.parametrize(("device", "order"), [("cpu", ["loaded", "peaks"]), ("gpu", ["peaks", "loaded"])])
 def test_a_gpu_is_probed_before_the_engine_takes_its_memory(monkeypatch, peaks, device, order):
     events: list[dict[str, Any]] = []

@@ -28,6 +28,7 @@ import vllm
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
+from tokgate.engines.compile_cache import CompileWatch
 from tokgate.engines.kv_cache import cache_use, watch_cache
 
 # What makes rows comparable; a scenario's own settings win.
@@ -55,7 +56,9 @@ class VllmEngine:
     def __init__(self, model_dir: str, threads: int, settings: dict[str, Any]) -> None:
         arguments = {**_DEFAULTS, **settings}
         self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
+        caches = CompileWatch(os.environ, Path.home())
         self._llm = vllm.LLM(model=model_dir, **arguments)
+        self._compiled = caches.new()
         self._chosen = self._read_back()
         self._cache_peak = watch_cache(self._llm)
 
@@ -103,6 +106,10 @@ class VllmEngine:
 
     def describe(self) -> dict[str, str]:
         return {"vllm": vllm.__version__, "torch": torch.__version__, **self._chosen}
+
+    def compiled(self) -> dict[str, int]:
+        """What was compiled anew for this launch, by cache; empty where the caches held all of it."""
+        return self._compiled
 
     def counters(self) -> dict[str, float]:
         """vLLM's own counters since the start, by name; those it does not have are left out."""
@@ -156,8 +163,3 @@ def _linear_kernel(worker: Any) -> str:
         if method is not None and "Linear" in type(method).__name__:
             return type(scheme or method).__name__
     return "none"
-
-
-def compile_cache() -> Path:
-    """Where vLLM keeps what it compiled."""
-    return Path(os.environ.get("VLLM_CACHE_ROOT", Path.home() / ".cache" / "vllm"))

@@ -17,6 +17,7 @@ from tokgate.options import DEFAULT_PAIRS
 from tokgate.pairing import CANDIDATE, REFERENCE, order
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.scenario import Group, Profile, Scenario
+from tokgate.tracing import GroupTrace, run_trace
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
@@ -41,6 +42,7 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
+    `trace_dir`: where traces go, if they are wanted.
     """
 
     profile: Profile
@@ -54,6 +56,7 @@ class Setting:
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    trace_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,15 @@ class Launcher:
                     start.records.append(run_launch(plan, start.python, heard))
                 except MeasurementError as error:
                     raise MeasurementError(f"{start.blamed}{error}") from None
+        finally:
+            self._progress.finish()
+
+    def trace(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path) -> GroupTrace:
+        """Makes one launch that traces a round of each scenario into `folder`. Raises MeasurementError."""
+        plan = replace(self._plan(group, scenarios, artifact, "trace"), rounds=1, repeats=0, measure_peaks=False)
+        self._progress.start(f"{group.id} trace", len(scenarios))
+        try:
+            return run_trace(plan, self._setting.python, folder, self._progress.advance)
         finally:
             self._progress.finish()
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from tokgate import accuracy, engines
 from tokgate.child import Emit, Event, child_events
+from tokgate.enginewatch import engine_watch
 from tokgate.machine.gpuprobe import measured_gpu_peaks
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.probe import measured_peaks
@@ -65,12 +66,13 @@ class Launch:
                 "compiled": self._compiled(),
             }
         )
-        self._check_accuracy()
-        self._warm_up()
-        gc.collect()
-        gc.freeze()
-        for number, row in self._plan.order():
-            self._measure_until_quiet(number, row)
+        with engine_watch(self._emit):
+            self._check_accuracy()
+            self._warm_up()
+            gc.collect()
+            gc.freeze()
+            for number, row in self._plan.order():
+                self._measure_until_quiet(number, row)
         if self._plan.device == "cpu":
             self._measure_peaks()
         total_s = time.perf_counter() - started

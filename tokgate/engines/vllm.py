@@ -84,6 +84,17 @@ class VllmEngine:
             tpot_s=median(decode_s) / (output_len - 1) if output_len > 1 else None,
         )
 
+    def traced(self, prompts: Tokens, output_len: int) -> Generation:
+        """`generate` under vLLM's own profiler, which a setting (profiler_config) must have asked for.
+
+        The traces are written when this returns.
+        """
+        self._llm.start_profile()
+        try:
+            return self.generate(prompts, output_len)
+        finally:
+            self._llm.stop_profile()
+
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> TopLogprobs:
         """The largest log-probabilities at each position; vLLM gives no whole vocabulary at a bearable price."""
         steps = continuation.shape[1]

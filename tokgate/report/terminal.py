@@ -17,6 +17,7 @@ from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.report.figures import scenarios_by_group, typical
 from tokgate.report.groups import gpu_lines, heading_facts
 from tokgate.report.reference import reference_lines
+from tokgate.report.trace_lines import trace_lines
 from tokgate.report.units import text_of
 from tokgate.session import Row, Session
 
@@ -58,7 +59,7 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     console = Console(file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False)
     console.print(render(session, run.shown_verdict(), run.skipped()))
     terminalreporter.write(text.getvalue())
-    for line in closing_words(session, run.session_path):
+    for line in [*trace_lines(run.results), *closing_words(session, run.session_path)]:
         terminalreporter.write_line(line)
 
 

@@ -6,6 +6,7 @@ disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number th
 (name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
 deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same for single
 interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it is `absent`.
+`trace`: a file that stands for every row's trace; without one the trace fails.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tokgate.machine.gpu import Gpu
 from tokgate.machine.lock import Claim
 from tokgate.metrics import Round
 from tokgate.plan import LaunchPlan
+from tokgate.tracing import GroupTrace, RowTrace
 
 SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
 launched = 0
@@ -62,6 +64,12 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
     return record
 
 
+def run_trace(plan: LaunchPlan, python: str, folder: Path, on_row: Callable[[str], None]) -> GroupTrace:
+    if "trace" not in SCRIPT:
+        raise MeasurementError("the trace failed: no profiler")
+    return GroupTrace(tuple(RowTrace(row.scenario, 0.5, (Path(SCRIPT["trace"]),)) for row in plan.rows), "nsys profile")
+
+
 def ensure(*args: Any, **kwargs: Any) -> SimpleNamespace:
     return SimpleNamespace(path=Path("/nowhere"), meta={})
 
@@ -86,5 +94,6 @@ opening.gpu_fingerprint = gpu_fingerprint
 opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]
 opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
+launcher.run_trace = run_trace
 runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact
 runner.does_not_fit = does_not_fit

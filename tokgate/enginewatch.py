@@ -49,7 +49,7 @@ def _await_death(
     emit({
         "event": "error",
         "message": f"a process of the engine ended, {dead.name} pid {dead.pid}, and the engine waited on: often the "
-        "kernel killed it, out of memory (dmesg says so): choose a smaller model or batch, or free memory",
+        "kernel killed it, out of memory (dmesg says so)",
     })  # fmt: skip
     end()
 

@@ -74,8 +74,14 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         try:
             run_child([python, "-m", "tokgate.worker", str(path)], hear, silence_s=plan.silence_s)
         except ChildError as error:
-            raise MeasurementError(f"the {plan.engine} worker failed: {error}") from None
+            raise MeasurementError(f"the {plan.engine} worker failed: {error}{_remedy(str(error))}") from None
     return record
+
+
+def _remedy(error: str) -> str:
+    if "out of memory" not in error.lower():
+        return ""
+    return "; use a smaller batch, a smaller precision or more GPUs, or stop who else holds memory (tokgate doctor)"
 
 
 def _keep_round(record: LaunchRecord, event: Event, batch: int, prompt_tokens: int, output_tokens: int) -> None:

@@ -101,8 +101,8 @@ def test_the_parent_hears_it_and_nothing_is_left(tmp_path: Path) -> None:
         "    emit = child_events()\n"
         "    engine = multiprocessing.get_context('fork').Process(target=signal.pause, name='EngineCore')\n"
         "    engine.start()\n"
-        "    emit({'event': 'loaded', 'pid': engine.pid})\n"
         "    with engine_watch(emit, 0.01):\n"
+        "        emit({'event': 'loaded', 'pid': engine.pid})\n"
         "        threading.Event().wait()\n"
     )
     heard: list[dict[str, Any]] = []

@@ -2,11 +2,12 @@
 
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
-`unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
-(name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
-deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same for single
-interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it is `absent`.
-`trace`: a file that stands for every row's trace; without one the trace fails.
+`fails` (group id -> the error that its launches end with), `unexpected` (an error nobody foresaw, in the second
+group), `no_room` (the memory guard says no), `device` (name of the lock, so that a real run next door is no
+matter), `engine` (its version), `noise` (standard deviation of launches), `wobble` (by how much every second
+launch is slower). `of` holds the same for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the
+GPU of this machine, its `uuid`, or why it is `absent`. `trace`: a file that stands for every row's trace; without
+one the trace fails.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
     script = {**SCRIPT, **SCRIPT.get("of", {}).get(python, {})}
     if script.get("crash"):
         raise MeasurementError("the onnx worker failed: it crashed")
+    for group, error in script.get("fails", {}).items():
+        if plan.rows[0].scenario.startswith(f"{group}."):
+            raise MeasurementError(error)
     launched += 1
     record = LaunchRecord(engine={"onnxruntime": script.get("engine", "0")}, total_s=2.0, measured_s=1.5)
     record.accuracy = {

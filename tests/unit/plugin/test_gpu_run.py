@@ -60,6 +60,20 @@ def test_a_gpu_that_was_accepted_passes(run: Runner) -> None:
     assert "PASS" in done.out
 
 
+def test_a_group_that_runs_out_of_memory_ends_alone(run: Runner) -> None:
+    """Its rows fail with the error; the next group is measured, and the session is kept with both facts."""
+    error = "the vllm worker failed: torch.OutOfMemoryError: CUDA out of memory; use a smaller batch"
+    script = {
+        "gpu": {"uuid": run.device.replace("test", "GPU"), "absent": None},
+        "fails": {"tiny-dummy.vllm.fp16": error},
+    }
+    done = run(*GPU, script=script)
+    assert done.status == 1, done.out
+    assert done.out.count(f"INVALID: {error}") >= 3
+    assert {row.group for row in done.session.rows} == {"tiny-dummy.vllm.int8"}
+    assert done.session.reasons[0] == f"tiny-dummy.vllm.fp16: {error}"
+
+
 def test_two_runs_on_one_gpu_do_not_overlap(run: Runner) -> None:
     with device_lock(run.device.replace("test", "GPU"), 60, lambda said: None):
         done = gpu(run, "--perf-lock-timeout=1")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tokgate.report.details import Details, details, launches_of
-from tokgate.report.starts import starts_text
+from tokgate.report.starts import compiled_anew, starts_text
 from tokgate.report.units import text_of
 from tokgate.session import Session
 
@@ -31,8 +31,8 @@ def gpu_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[st
     rows = details(session, group, scenarios)
     facts = [text for text in (_decode(rows), _energy(rows)) if text]
     launches = launches_of(session, group)
-    compiled = any(launch.get("compiled") for launch in launches)
-    return [*(["; ".join(facts)] if facts else []), *([starts_text(launches)] if compiled else [])]
+    cold = any(map(compiled_anew, launches))
+    return [*(["; ".join(facts)] if facts else []), *([starts_text(launches)] if cold else [])]
 
 
 def _decode(rows: Sequence[Details]) -> str:

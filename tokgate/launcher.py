@@ -18,6 +18,7 @@ from tokgate.options import DEFAULT_PAIRS
 from tokgate.pairing import CANDIDATE, REFERENCE, order
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.scenario import Group, Profile, Scenario
+from tokgate.tracing import GroupTrace, run_trace
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
@@ -42,7 +43,7 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
-    `logs_dir`: where what workers print is kept; None: nowhere.
+    `logs_dir`: where what workers print is kept; None: nowhere. `trace_dir`: where traces go, if they are wanted.
     """
 
     profile: Profile
@@ -57,6 +58,7 @@ class Setting:
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     logs_dir: Path | None = None
+    trace_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,15 @@ class Launcher:
         folder = self._setting.logs_dir
         name = re.sub(r"\W+", "-", f"{what} {start.shown.removeprefix(what)}".strip())
         return folder / group.id / f"{name}.log" if folder else None
+
+    def trace(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path) -> GroupTrace:
+        """Makes one launch that traces a round of each scenario into `folder`. Raises MeasurementError."""
+        plan = replace(self._plan(group, scenarios, artifact, "trace"), rounds=1, repeats=0, measure_peaks=False)
+        self._progress.start(f"{group.id} trace", len(scenarios))
+        try:
+            return run_trace(plan, self._setting.python, folder, self._progress.advance)
+        finally:
+            self._progress.finish()
 
     def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str) -> LaunchPlan:
         setting = self._setting

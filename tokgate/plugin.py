@@ -65,6 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"how many pairs, at least {LEAST_PAIRS} (default: {DEFAULT_PAIRS})",
     )
+    group.addoption(
+        "--perf-trace",
+        action="store_true",
+        help="trace one round of each vLLM row afterwards, and print where its time went",
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

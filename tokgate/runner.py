@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
-from tokgate.errors import TokgateError
+from tokgate.errors import MeasurementError, TokgateError
 from tokgate.gate.reference import Key
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Progress, Setting
@@ -25,6 +26,7 @@ from tokgate.result import GroupResult
 from tokgate.samples import faults_of, rows_of
 from tokgate.scenario import Group, Scenario
 from tokgate.session import Accuracy, Row
+from tokgate.tracing import TRACED_ENGINES
 
 
 class Screen(Protocol):
@@ -89,6 +91,18 @@ class GroupRunner:
             self._confirm(scenarios, artifact, result)
         else:
             self._pair(setting.reference, scenarios, artifact, result)
+        if setting.trace_dir is not None:
+            self._trace(scenarios, artifact, setting.trace_dir / group.id, result)
+
+    def _trace(self, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path, result: GroupResult) -> None:
+        """After all that is measured. A trace that fails is told, and takes nothing from the rows."""
+        if result.group.engine not in TRACED_ENGINES:
+            result.untraced = f"only {', '.join(TRACED_ENGINES)} is traced"
+            return
+        try:
+            result.trace = self._launcher.trace(result.group, scenarios, artifact, folder)
+        except MeasurementError as error:
+            result.untraced = str(error)
 
     def _confirm(self, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
         """Measures the suspects in fresh launches."""

@@ -15,8 +15,9 @@ from tokgate.models.artifacts import Artifact
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS
 from tokgate.pairing import CANDIDATE, REFERENCE, order
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, ServerPlan
 from tokgate.scenario import Group, Profile, Scenario
+from tokgate.serving.remote import Remote
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
@@ -41,6 +42,7 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
+    `remote`: the server that is measured where it is, instead of starting one; `logs_dir`: where servers' logs go.
     """
 
     profile: Profile
@@ -54,6 +56,8 @@ class Setting:
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    remote: Remote | None = None
+    logs_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,17 @@ class Launcher:
             repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
             prompt_seed=_PROMPT_SEED,
-            rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),
+            rows=tuple(row.plan_row for row in scenarios),
             device=group.device,
             gpus=group.gpus,
             prompts=group.prompts,
+            server=self._server(group, seed) if group.serves else None,
         )
+
+    def _server(self, group: Group, seed: str) -> ServerPlan:
+        """One that is to be started, or the one that is measured where it is."""
+        setting = self._setting
+        if setting.remote is not None:
+            return ServerPlan(setting.remote.model, base_url=setting.remote.base_url, api_key_env=setting.remote.key_env)
+        log = setting.logs_dir and setting.logs_dir / f"{setting.seed}.{group.id}.{seed.replace(' ', '-')}.log"
+        return ServerPlan(group.model, log=str(log or ""))

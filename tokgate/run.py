@@ -200,7 +200,7 @@ class DeviceRun:
         return {
             row.id: work_of(
                 self._setting.sources[row.group.shape].shape,
-                row.group.engine,
+                row.group.loader,
                 row.group.precision,
                 row.batch,
                 row.prompt_len,

@@ -16,8 +16,9 @@ class Load:
     Closed loop: `starts_s` is None, and as soon as one of `max_concurrency` slots is free the next request goes.
     Open loop: request i is due `starts_s[i]` seconds after the start, fixed in advance; with `max_concurrency` it may
     have to wait for a slot, and that wait counts (see RequestRecord.due_s). `max_concurrency` None: no cap.
-    `warmups`: so many requests are sent first, and not recorded. A request that has not ended `timeout_s` after it was
-    sent has failed. `processes`: over so many client processes the requests are dealt out in turn.
+    `warmups`: the first request is sent so many times before, as vllm bench serve does, and not recorded. A request
+    that has not ended `timeout_s` after it was sent has failed. `processes`: over so many client processes the requests
+    are dealt out in turn.
     """
 
     target: Target

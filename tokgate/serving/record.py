@@ -30,10 +30,11 @@ class Failure(str, enum.Enum):
 class RequestRecord:
     """One request. `number` counts from 0 in the order of the workload.
 
-    `due_s`: when it should have been sent: by its schedule in an open loop, when the client asked for a slot in a
-    closed one. `sent_s`: just before it was written, after a slot was won. `message_s`: when the bytes of each streamed
-    message with a non-empty `choices` had arrived; of an answer that is not streamed one. `prompt_tokens` and
-    `output_tokens` are the server's `usage`, None where it gave none. `detail` says more of a failure.
+    `due_s`: when it should have been sent: by its schedule in an open loop, at the start of the run in a closed one,
+    where all requests ask for a slot at once. `sent_s`: just before it was written, after a slot was won. `message_s`:
+    when the bytes of each streamed message with a non-empty `choices` had arrived; of an answer that is not streamed
+    one. `prompt_tokens` and `output_tokens` are the server's `usage`, None where it gave none. `detail` says more of a
+    failure.
     """
 
     number: int

@@ -26,10 +26,12 @@ class Request:
     """One request. `body`: its JSON, encoded; `prompt_len` and `output_len`: tokens it holds and asks for.
 
     `exact`: whether the server was told to ignore the end of sequence, so that any other number of tokens than
-    `output_len` is a failure. `prompt_len` is 0 where nobody counted.
+    `output_len` is a failure. `prompt_len` is 0 where nobody counted. `stream`: whether the body asks for a stream of
+    server-sent events; without, the answer is one JSON object.
     """
 
     body: bytes
     prompt_len: int
     output_len: int
     exact: bool = True
+    stream: bool = True

@@ -1,0 +1,373 @@
+"""Drives one process's share of a load, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import math
+import ssl
+import time
+from array import array
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokgate.serving.answer import Answer, Fault
+from tokgate.serving.connection import Connection, RefusedError, connect
+from tokgate.serving.health import LoopLag
+from tokgate.serving.record import Failure, RequestRecord
+from tokgate.serving.request import Request, Target
+from tokgate.serving.timerfd import TimerFile
+from tokgate.serving.wire import request_bytes, request_head
+
+# uvicorn, and so vLLM, closes a connection that was idle for 5 s.
+_MAX_IDLE_S = 3.0
+# So many refusals in a row, and the server is gone: what is left to send fails at once.
+_GIVE_UP_AFTER = 20
+_PROGRESS_S = 0.25
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process has to do; `numbers` are those of its requests in the whole load."""
+
+    target: Target
+    numbers: Sequence[int]
+    requests: Sequence[Request]
+    starts_s: Sequence[float] | None
+    max_concurrency: int | None
+    warmups: int
+    timeout_s: float
+    keep_text: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a share is. `output_tokens`: those told of answers that ended, and a token a message of the others."""
+
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    output_tokens: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one process saw. `open_s`: from when to when each request that was sent was open."""
+
+    records: list[RequestRecord]
+    open_s: list[tuple[float, float]]
+    started_s: float
+    cpu_s: float
+    wall_s: float
+    loop_lag_s: array[float]
+    schedule_lag_s: array[float]
+
+
+@dataclass
+class _Exchange:
+    """One request and what became of it."""
+
+    number: int
+    due_s: float
+    sent_s: float
+    ended_s: float
+    answer: Answer
+    fault: Fault | None
+    was_sent: bool = True
+
+    def record(self) -> RequestRecord:
+        answer, fault = self.answer, self.fault
+        return RequestRecord(
+            number=self.number,
+            due_s=self.due_s,
+            sent_s=self.sent_s,
+            message_s=tuple(answer.message_s),
+            prompt_tokens=answer.prompt_tokens,
+            output_tokens=answer.output_tokens,
+            failure=fault.failure if fault is not None else None,
+            detail=fault.detail if fault is not None else "",
+            text=answer.text,
+        )
+
+
+class Driver:
+    """`run` sends the share's requests once `start` has told the moment; `stop` ends it early."""
+
+    def __init__(self, share: Share, tls: ssl.SSLContext | None) -> None:
+        self._share = share
+        self._tls = tls
+        self._wires = _wires(share)
+        self._idle: list[Connection] = []
+        self._running: dict[int, Answer] = {}
+        self._ended: list[_Exchange] = []
+        self._output_tokens = self._failed = self._refusals = 0
+        self._schedule_lag_s: array[float] = array("d")
+        self._started_s = math.inf
+        self._work: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def counts(self) -> Counts:
+        arriving = sum(len(answer.message_s) for answer in self._running.values())
+        tokens = self._output_tokens + arriving
+        elapsed_s = max(0.0, time.perf_counter() - self._started_s)
+        return Counts(len(self._ended), self._failed, len(self._running), tokens, elapsed_s)
+
+    def stop(self) -> None:
+        """What is open and what was never sent counts as cancelled."""
+        self._stopping = True
+        if self._work is not None:
+            self._work.cancel()
+
+    async def run(self, start: Callable[[], Awaitable[float]], report: Callable[[Counts], None] | None) -> Measured:
+        """`start` gives the moment to begin, of time.perf_counter; it is asked once all is prepared."""
+        try:
+            await self._until_stopped(self._prepare())
+            return await self._measure(start, report)
+        finally:
+            for connection in self._idle:
+                connection.close()
+            # Their sockets are closed in the loop's next turns.
+            await asyncio.sleep(0)
+
+    async def _measure(
+        self, start: Callable[[], Awaitable[float]], report: Callable[[Counts], None] | None
+    ) -> Measured:
+        lag = LoopLag()
+        with _no_gc(), _reports(self.counts, report):
+            lag.start()
+            self._started_s = started_s = await start()
+            begun_s, cpu_s = time.perf_counter(), time.process_time()
+            closed = self._share.starts_s is None
+            await self._until_stopped(self._closed_loop(started_s) if closed else self._open_loop(started_s))
+            wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - cpu_s
+            lag.stop()
+        self._give_up_rest(started_s)
+        return Measured(
+            records=[exchange.record() for exchange in self._ended],
+            open_s=[(each.sent_s, each.ended_s) for each in self._ended if each.was_sent],
+            started_s=started_s,
+            cpu_s=cpu_s,
+            wall_s=wall_s,
+            loop_lag_s=lag.lag_s,
+            schedule_lag_s=self._schedule_lag_s,
+        )
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._stopping:
+            work.close()
+            return
+        self._work = asyncio.ensure_future(work)
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self._work = None
+
+    async def _prepare(self) -> None:
+        """Warms the server up, and opens the connections of a closed loop: neither is part of the measurement."""
+        share = self._share
+        cap = min(share.max_concurrency or len(share.requests), len(share.requests))
+        if share.warmups and share.requests:
+            left = iter(range(share.warmups))
+            await _all(self._warm_up(left) for _ in range(min(cap, share.warmups)))
+        if share.starts_s is None or share.max_concurrency is not None:
+            missing = cap - len(self._idle)
+            opened = await asyncio.gather(*(self._connect() for _ in range(missing)), return_exceptions=True)
+            self._idle += [connection for connection in opened if isinstance(connection, Connection)]
+
+    async def _warm_up(self, left: Iterator[int]) -> None:
+        for _ in left:
+            with contextlib.suppress(RefusedError):
+                connection = await self._connection()
+                answer = Answer(self._share.requests[0], keep_text=False)
+                await connection.exchange(self._wires[0], answer, self._share.timeout_s)
+                self._put_back(connection)
+
+    async def _closed_loop(self, started_s: float) -> None:
+        async def slot() -> None:
+            for index in left:
+                await self._one(index, started_s)
+
+        left = iter(range(len(self._share.requests)))
+        cap = min(self._share.max_concurrency or len(self._share.requests), len(self._share.requests))
+        with contextlib.closing(TimerFile()) as timer:
+            await _wait_until(started_s, timer)
+        await _all(slot() for _ in range(cap))
+
+    async def _open_loop(self, started_s: float) -> None:
+        async def one(index: int, due_s: float) -> None:
+            if slots is None:
+                self._schedule_lag_s.append(time.perf_counter() - due_s)
+                await self._one(index, due_s)
+                return
+            if not slots.locked():
+                self._schedule_lag_s.append(time.perf_counter() - due_s)
+            async with slots:
+                await self._one(index, due_s)
+
+        share = self._share
+        assert share.starts_s is not None
+        due = deque(sorted((started_s + after_s, index) for index, after_s in enumerate(share.starts_s)))
+        slots = asyncio.Semaphore(share.max_concurrency) if share.max_concurrency is not None else None
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            with contextlib.closing(TimerFile()) as timer:
+                while due and not self._server_is_gone:
+                    due_s, index = due.popleft()
+                    await _wait_until(due_s, timer)
+                    task = asyncio.ensure_future(one(index, due_s))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+            await asyncio.gather(*tasks)
+        finally:
+            await _cancelled(tasks)
+
+    async def _one(self, index: int, due_s: float) -> None:
+        share = self._share
+        answer = Answer(share.requests[index], share.keep_text)
+        exchange = _Exchange(share.numbers[index], due_s, 0.0, 0.0, answer, None, was_sent=False)
+        connection = None
+        try:
+            connection = await self._connection()
+            self._running[index] = answer
+            exchange.was_sent = True
+            exchange.fault = await connection.exchange(self._wires[index], answer, share.timeout_s)
+        except RefusedError as error:
+            exchange.fault = Fault(Failure.REFUSED, str(error))
+        except asyncio.CancelledError:
+            exchange.fault = Fault(Failure.CANCELLED, f"after {len(answer.message_s)} messages")
+            raise
+        finally:
+            self._running.pop(index, None)
+            self._end(exchange, connection)
+
+    def _end(self, exchange: _Exchange, connection: Connection | None) -> None:
+        exchange.ended_s = time.perf_counter()
+        exchange.sent_s = connection.sent_s if connection is not None else exchange.ended_s
+        self._ended.append(exchange)
+        self._failed += exchange.fault is not None
+        self._output_tokens += exchange.answer.output_tokens or 0
+        if connection is not None:
+            self._put_back(connection)
+
+    def _give_up_rest(self, started_s: float) -> None:
+        """What was never tried: the run was stopped, or the server is gone."""
+        now_s = time.perf_counter()
+        seen = {exchange.number for exchange in self._ended}
+        gone = Fault(Failure.REFUSED, f"not sent: the last {self._refusals} connections were refused")
+        fault = Fault(Failure.CANCELLED, "not sent") if self._stopping else gone
+        for index, number in enumerate(self._share.numbers):
+            if number not in seen:
+                starts_s = self._share.starts_s
+                due_s = started_s + (starts_s[index] if starts_s is not None else 0.0)
+                answer = Answer(self._share.requests[index], keep_text=False)
+                self._ended.append(_Exchange(number, due_s, max(due_s, now_s), now_s, answer, fault, was_sent=False))
+
+    @property
+    def _server_is_gone(self) -> bool:
+        return self._refusals >= _GIVE_UP_AFTER
+
+    async def _connection(self) -> Connection:
+        """Raises RefusedError."""
+        stale_s = time.perf_counter() - _MAX_IDLE_S
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable and connection.idle_since_s > stale_s:
+                return connection
+            connection.close()
+        return await self._connect()
+
+    async def _connect(self) -> Connection:
+        if self._server_is_gone:
+            raise RefusedError(f"not sent: the last {self._refusals} connections were refused")
+        try:
+            connection = await connect(self._share.target, self._share.timeout_s, self._tls)
+        except RefusedError:
+            self._refusals += 1
+            raise
+        self._refusals = 0
+        return connection
+
+    def _put_back(self, connection: Connection) -> None:
+        if connection.usable:
+            self._idle.append(connection)
+
+
+def _wires(share: Share) -> list[bytes]:
+    heads = {stream: request_head(share.target, stream) for stream in (False, True)}
+    return [request_bytes(heads[request.stream], request) for request in share.requests]
+
+
+async def _wait_until(due_s: float, timer: TimerFile) -> None:
+    if time.perf_counter() >= due_s:
+        return
+    loop = asyncio.get_running_loop()
+    due: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not due.done():
+            due.set_result(None)
+
+    timer.set(due_s)
+    loop.add_reader(timer.fileno, wake)
+    try:
+        await due
+    finally:
+        loop.remove_reader(timer.fileno)
+
+
+async def _all(work: Iterator[Awaitable[None]]) -> None:
+    """Waits for all of it; none of it outlives this."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancelled(tasks)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> None:
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _no_gc() -> Iterator[None]:
+    """A collection of millions of objects stops the loop for tens of milliseconds."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _reports(counts: Callable[[], Counts], report: Callable[[Counts], None] | None) -> Iterator[None]:
+    """Calls `report` a few times a second."""
+    if report is None:
+        yield
+        return
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_S)
+            report(counts())
+
+    telling = asyncio.ensure_future(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        report(counts())

@@ -1,0 +1,86 @@
+"""Server-sent events out of bytes that may be split and merged anywhere. Pure.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream; only `data` matters here, so
+names, ids and comments are passed over.
+"""
+
+from __future__ import annotations
+
+from tokgate.errors import TokgateError
+
+_BOM = b"\xef\xbb\xbf"
+_LONGEST = 16 << 20
+
+
+class OversizedEventError(TokgateError):
+    """An event that never ends."""
+
+
+class EventSplitter:
+    """Takes the bytes of one stream as they come, and gives the data of the events that they complete."""
+
+    __slots__ = ("_at_start", "_data", "_half_line", "_held", "_skip_lf")
+
+    def __init__(self) -> None:
+        self._half_line: list[bytes] = []
+        self._held = 0
+        self._data: list[bytes] = []
+        self._at_start = True
+        self._skip_lf = False
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Raises OversizedEventError beyond 16 MiB of one event."""
+        if piece[:5] == b"data:" and piece[-2:] == b"\n\n" and not (self._half_line or self._data or self._skip_lf):
+            # Nearly every piece is one whole event: servers write event by event.
+            whole = piece[5:-2]
+            if b"\n" not in whole and b"\r" not in whole:
+                self._at_start = False
+                return [whole[1:] if whole[:1] == b" " else whole]
+        return self._feed_lines(piece)
+
+    def close(self) -> list[bytes]:
+        """The event that the stream ended in, if any: some servers leave out the last empty line."""
+        return self._feed_lines(b"\n\n") if self._half_line or self._data else []
+
+    def _feed_lines(self, piece: bytes) -> list[bytes]:
+        if self._skip_lf and piece:
+            self._skip_lf = False
+            piece = piece.removeprefix(b"\n")
+        if b"\n" not in piece and b"\r" not in piece:
+            self._hold(self._half_line, piece)
+            return []
+        lines = b"".join([*self._half_line, piece]).splitlines(keepends=True)
+        self._held -= sum(map(len, self._half_line))
+        self._half_line = []
+        self._skip_lf = lines[-1].endswith(b"\r")
+        if not lines[-1].endswith((b"\n", b"\r")):
+            self._hold(self._half_line, lines.pop())
+        events = [self._take_line(line.rstrip(b"\r\n")) for line in lines]
+        return [event for event in events if event is not None]
+
+    def _take_line(self, line: bytes) -> bytes | None:
+        """The event that this line ends, if it ends one."""
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._take_event() if self._data else None
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._hold(self._data, value.removeprefix(b" "))
+        return None
+
+    def _take_event(self) -> bytes:
+        self._held -= sum(map(len, self._data))
+        event = b"\n".join(self._data)
+        self._data = []
+        return event
+
+    def _hold(self, where: list[bytes], part: bytes) -> None:
+        if part or where is self._data:
+            where.append(part)
+        self._held += len(part)
+        if self._held > _LONGEST:
+            raise OversizedEventError(
+                f"an event of more than {_LONGEST >> 20} MiB: expected one streamed message; is this an event stream?"
+            )

@@ -1,0 +1,89 @@
+"""The event loop that a share of a load is driven in: uvloop, its signals, its TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import uvloop
+
+from tokgate.serving.driver import Counts, Driver, Measured, Share
+
+
+def drive(
+    share: Share, start: Callable[[], Awaitable[float]], report: Callable[[Counts], None] | None, stopper: Stopper
+) -> Measured:
+    """One share, in this process and thread. `start` is asked for the moment to begin once all is prepared."""
+
+    async def work() -> Measured:
+        driver = Driver(share, tls_context(share.target.scheme))
+        with stopper.stops(driver.stop):
+            return await driver.run(start, report)
+
+    with _new_loop() as loop:
+        return loop.run_until_complete(work())
+
+
+class Stopper:
+    """Ends a share early: by Ctrl-C where signals are ours to take, or from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From any thread, before or while the share is driven."""
+        with self._lock:
+            self._stopped = True
+            if self._stop is not None:
+                self._stop()
+
+    @contextlib.contextmanager
+    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
+        """In the running loop: calls `stop` there when asked to."""
+        loop = asyncio.get_running_loop()
+        takes_signals = threading.current_thread() is threading.main_thread()
+        before = signal.getsignal(signal.SIGINT)
+        with self._lock:
+            self._stop = functools.partial(loop.call_soon_threadsafe, stop)
+            if self._stopped:
+                stop()
+        if takes_signals:
+            loop.add_signal_handler(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            if takes_signals:
+                loop.remove_signal_handler(signal.SIGINT)
+                signal.signal(signal.SIGINT, before)
+            with self._lock:
+                self._stop = None
+
+
+def tls_context(scheme: str) -> ssl.SSLContext | None:
+    """None for plain HTTP; the system's certificates, and certifi's where it is installed."""
+    if scheme != "https":
+        return None
+    context = ssl.create_default_context()
+    with contextlib.suppress(ImportError):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+@contextlib.contextmanager
+def _new_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop: Any = uvloop.new_event_loop()
+    try:
+        yield loop
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

@@ -151,6 +151,8 @@ class Launcher:
         """One that is to be started, or the one that is measured where it is."""
         setting = self._setting
         if setting.remote is not None:
-            return ServerPlan(setting.remote.model, base_url=setting.remote.base_url, api_key_env=setting.remote.key_env)
+            return ServerPlan(
+                setting.remote.model, base_url=setting.remote.base_url, api_key_env=setting.remote.key_env
+            )
         log = setting.logs_dir and setting.logs_dir / f"{setting.seed}.{group.id}.{seed.replace(' ', '-')}.log"
         return ServerPlan(group.model, log=str(log or ""))

@@ -43,12 +43,14 @@ SERVING_METRICS = (
     Metric("p99_tpot", "s", "lower"),
     Metric("p99_itl", "s", "lower"),
     Metric("p99_e2el", "s", "lower"),
-    # From when a request of an open loop was due, not from when it was sent: a client that waits hides what a user feels.
+    # From when a request of an open loop was due, not from when it was sent: a client that waits hides what users feel.
     Metric("due_ttft", "s", "lower"),
     Metric("p99_due_ttft", "s", "lower"),
     # Of the short ones among mixed prompts.
     Metric("short_ttft", "s", "lower"),
+    # How long a request waited in the server (the mean, as it tells it), and in the client for one of its slots.
     Metric("queue_time", "s", "lower"),
+    Metric("client_queue_time", "s", "lower"),
     Metric("cpu_time_per_token", "s", "lower"),
     Metric("peak_memory", "B", "lower"),
     Metric("peak_gpu_memory", "B", "lower"),

@@ -52,6 +52,7 @@ def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], 
         reference=options.reference,
         pairs=options.pairs,
         machine=machine["stable"],
+        logs_dir=options.sessions_dir / "logs",
     )
     run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
     for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(options.profile)}.values():

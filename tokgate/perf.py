@@ -38,6 +38,7 @@ class Perf:
         self._selected: dict[str, list[Scenario]] = {}
         self._runs: dict[str, DeviceRun] = {}
         self._clocks: dict[Scenario, ReplayClock] = {}
+        self._told: dict[str, list[str]] = {}
 
     def scenarios(self, file: str) -> list[Scenario]:
         """The rows of scenarios/<file> that the options choose, with the ids of the weights in use."""
@@ -70,6 +71,10 @@ class Perf:
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
 
+    def tell(self, file: str, text: str) -> None:
+        """Shows a line below the matrix's table."""
+        self._told.setdefault(file, []).append(text)
+
     def is_open(self, file: str) -> bool:
         """Whether any item asked for the device run of this matrix."""
         return file in self._runs
@@ -82,11 +87,13 @@ class Perf:
         """Prints the table of every device run, and where the session file is."""
         if self.expects_rows and not self.option.collectonly and not self.has_rows:
             terminalreporter.write_line("tokgate: nothing was measured; this run says nothing of speed", red=True)
-        for run in self._runs.values():
+        for file, run in self._runs.items():
             if run.measured:
                 from tokgate.report.terminal import write_report
 
                 write_report(run, terminalreporter)
+                for text in self._told.get(file, []):
+                    terminalreporter.write_line(text)
 
     def finish(self) -> None:
         """Keeps the sessions and frees the devices."""

@@ -261,9 +261,7 @@ def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant])
                 raise InputError(f"{place}: row {text!r} has one output token, and so no tpot to gate")
             traffic = _traffic(group, client, variants, batch, place) if serves else None
             quick = text in group.quick
-            yield Scenario(
-                key, batch, prompt_len, output_len, gated, quick, group.selections, tuple(client), traffic
-            )
+            yield Scenario(key, batch, prompt_len, output_len, gated, quick, group.selections, tuple(client), traffic)
 
 
 def _check_group(group: _Group, place: str, variants: dict[str, _Variant]) -> None:
@@ -296,9 +294,7 @@ def _settings(group: _Group, file: _File, variants: dict[str, _Variant]) -> dict
     return settings
 
 
-def _traffic(
-    group: _Group, client: list[str], variants: dict[str, _Variant], concurrency: int, place: str
-) -> Traffic:
+def _traffic(group: _Group, client: list[str], variants: dict[str, _Variant], concurrency: int, place: str) -> Traffic:
     requests = group.num_prompts or _REQUESTS_PER_SLOT * concurrency
     if requests < concurrency:
         raise InputError(f"{place}: num_prompts is {requests}; expected {concurrency} at least, as many as at once")
@@ -324,7 +320,9 @@ def _parse_row(text: str, serves: bool, place: str) -> tuple[int, int, int]:
         raise InputError(f"{place}: row {text!r}; expected '{what} x prompt_len -> output_len' such as '{example}'")
     batch, prompt_len, output_len = (int(part) for part in match.groups()[1:])
     if min(batch, prompt_len, output_len) < 1:
-        raise InputError(f"{place}: row {text!r} holds a zero; {'concurrency' if serves else 'batch'} and lengths start at 1")
+        raise InputError(
+            f"{place}: row {text!r} holds a zero; {'concurrency' if serves else 'batch'} and lengths start at 1"
+        )
     return batch, prompt_len, output_len
 
 

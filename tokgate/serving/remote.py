@@ -66,5 +66,3 @@ def _only_model(target: Target) -> str:
         served = ", ".join(names) or "none"
         raise InputError(f"{target.url} serves {served}; name the one to measure: --perf-served-model")
     return names[0]
-
-

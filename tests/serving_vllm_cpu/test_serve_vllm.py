@@ -1,0 +1,17 @@
+"""A server of vLLM's build for CPUs under the load client: one item a scenario of scenarios/serving-vllm-cpu.toml."""
+
+import pytest
+
+pytestmark = [pytest.mark.serving_vllm_cpu, pytest.mark.matrix("serving-vllm-cpu.toml")]
+
+
+def test_serve(scenario, measure, publish, judge):
+    """As on a GPU: every token accounted for, outputs near the reference, and speed held against accepted sessions."""
+    publish(scenario, measure(scenario))
+    judge(scenario)
+
+
+@pytest.mark.suite
+def test_suite(judge_suite):
+    """The geometric mean of all gated rows holds."""
+    judge_suite()

@@ -1,0 +1,214 @@
+"""The process that measures a server: `python -m tokgate.serving.worker PLAN` starts one and drives a launch's loads.
+
+It runs in tokgate's own interpreter, whatever interpreter serves, so that a reference and its candidate have the same
+client. Its events are those of tokgate/worker.py; a round is one load, and holds beside what is said there
+
+    figures   metric -> value
+    fault     why its work was not what was planned, if so: failed requests, or other numbers of tokens
+    client    how well the load client kept up
+    server    what the server told of itself meanwhile
+    rate      requests a second of an open loop
+
+and while a load runs there are events `progress`, so that a long one is not taken for a hang.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tokgate.child import Emit, Event, child_events
+from tokgate.machine.cpus import usable_cpus
+from tokgate.machine.gpumemory import GpuMemory
+from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
+from tokgate.machine.watch import Watch, open_watch
+from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.serving.client import LoadProgress, run_load
+from tokgate.serving.cores import confined_to, divide
+from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of
+from tokgate.serving.load import Load, LoadResult
+from tokgate.serving.remote import target_of
+from tokgate.serving.served_model import ServedModel
+from tokgate.serving.server import Server, free_port
+from tokgate.serving.server_metrics import MetricsWatch
+from tokgate.serving.traffic import PATH, requests_of, starts_of
+from tokgate.serving.vllm_server import server_command
+from tokgate.worker import Launch, show_gpus
+
+_WARMUP_TOKENS = 8
+_PROGRESS_S = 20.0
+# Of the time in which the worker has to report something: the server's start has to be over before.
+_START_SHARE = 0.9
+
+
+class ServingLaunch(Launch):
+    """One server, started once, measured under every row of its plan."""
+
+    def __init__(self, plan: LaunchPlan, emit: Emit, watch: Watch) -> None:
+        super().__init__(plan, emit, watch)
+        assert plan.server is not None, "a launch that serves has a server"
+        if plan.inflate:
+            raise ValueError("a server cannot be made to work more than it is credited: inflate is for offline engines")
+        self._server = plan.server
+        self._held = ExitStack()
+        self._process: Server | None = None
+        self._cores = divide(usable_cpus()) if plan.device == "cpu" and not self._server.base_url else None
+        self._loads: Counter[str] = Counter()
+        self._found_rates: dict[tuple[int, int, int], float] = {}
+        self._heard_s = 0.0
+
+    def run(self) -> None:
+        """Whatever happens, the server is down afterwards, and its GPU memory free."""
+        with self._held:
+            super().run()
+
+    def _load(self) -> ServedModel:
+        base_url = self._server.base_url or self._start()
+        self._target = target_of(base_url, PATH, self._server.api_key_env, os.environ)
+        self._metrics = MetricsWatch(replace(self._target, path="/metrics"))
+        facts = {"prompts": "token ids: the server tokenises nothing"}
+        if self._cores is not None:
+            facts |= {"server_cpus": _listed(self._cores.server), "client_cpus": _listed(self._cores.client)}
+        return ServedModel(self._target, self._server.model, self._process and self._process.log, facts)
+
+    def _start(self) -> str:
+        plan = self._plan
+        if plan.device == "gpu":
+            self._held.callback(GpuMemory(plan.gpus, os.environ).await_freed)
+        log = Path(self._server.log or self._held.enter_context(tempfile.TemporaryDirectory()) + "/server.log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = server_command(plan, free_port(), log, self._cores.server if self._cores else None)
+        self._process = self._held.enter_context(Server(command))
+        self._process.wait_ready(_START_SHARE * plan.silence_s)
+        return self._process.base_url
+
+    def _warm_up(self) -> None:
+        for row in self._plan.rows:
+            self._drive(row, self._seed(row, "warm-up"), min(_WARMUP_TOKENS, row.output_len), row.batch)
+            self._check_server()
+        self._watch.settle()
+
+    def _measure(self, number: int, row: PlanRow) -> Event:
+        rate = self._rate(row)
+        requests = self._requests(row, self._seed(row, number))
+        starts_s = starts_of(len(requests), rate, self._plan.prompt_seed + number) if rate else None
+        load = Load(self._target, requests, None if rate else row.batch, starts_s)
+        reset_family_peak_rss()
+        self._watch.start()
+        self._metrics.start()
+        result = self._run(load)
+        used = self._metrics.stop()
+        watched = self._watch.stop()
+        self._check_server()
+        fault = load_fault(row, result)
+        told = {
+            "rate": rate,
+            "server": used and asdict(used),
+            "client": asdict(result.health),
+            "fault": fault,
+            **_work(result),
+        }
+        costs = {} if self._process is None else self._costs(watched.figures, result)
+        disturbed = [watched.disturbed, getattr(result.health, "fault", None)]
+        return {
+            "event": "round",
+            "scenario": row.scenario,
+            "round": number,
+            "total_s": result.duration_s,
+            "figures": {**figures_of(row, requests, result), **queue_of(used), **costs},
+            "peak_rss_bytes": family_peak_rss_bytes(),
+            **told,
+            **watched.figures,
+            "disturbed": "; ".join(each for each in disturbed if each) or None,
+        }
+
+    def _costs(self, watched: dict[str, Any], result: LoadResult) -> dict[str, float]:
+        tokens = sum(record.output_tokens or 0 for record in result.successes)
+        return costs_of(watched, result.health.cpu_s, tokens, family_peak_rss_bytes())
+
+    def _rate(self, row: PlanRow) -> float | None:
+        """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
+        if row.traffic is None or row.traffic.open_share is None:
+            return None
+        shape = row.batch, row.prompt_len, row.output_len
+        if shape not in self._found_rates:
+            requests = self._requests(row, self._seed(row, "capacity"))
+            result = self._run(Load(self._target, requests, row.batch))
+            self._check_server()
+            self._found_rates[shape] = len(result.successes) / result.duration_s
+            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": self._found_rates[shape]})
+        if not self._found_rates[shape]:
+            raise ValueError(
+                f"{row.scenario}: no request succeeded in a closed loop, so there is no rate to take a share of"
+            )
+        return row.traffic.open_share * self._found_rates[shape]
+
+    def _drive(self, row: PlanRow, seed: int, output_len: int, most: int) -> None:
+        self._run(Load(self._target, self._requests(row, seed, output_len)[:most], row.batch))
+
+    def _requests(self, row: PlanRow, seed: int, output_len: int | None = None) -> list[Any]:
+        sampling = self._plan.settings.get("sampling", {})
+        return requests_of(row, self._server.model, self._plan.vocab_size, seed, sampling, output_len)
+
+    def _run(self, load: Load) -> LoadResult:
+        with confined_to(self._cores.client if self._cores else None):
+            return run_load(load, self._tell)
+
+    def _tell(self, progress: LoadProgress) -> None:
+        now_s = time.monotonic()
+        if now_s - self._heard_s > _PROGRESS_S:
+            self._heard_s = now_s
+            self._emit({"event": "progress", "done": progress.done, "total": progress.total})
+
+    def _check_server(self) -> None:
+        if self._process is not None:
+            self._process.check()
+
+    def _seed(self, row: PlanRow, occasion: object) -> int:
+        """Another one for each load of a launch, and the same in every launch: no prompt comes twice to a server."""
+        name = f"{row.batch} {row.prompt_len} {row.output_len} {row.traffic} {occasion}"
+        self._loads[name] += 1
+        return self._plan.prompt_seed + zlib.crc32(f"{name} {self._loads[name]}".encode())
+
+
+def _work(result: LoadResult) -> dict[str, Any]:
+    """What was asked and made, by the server's own count."""
+    return {
+        "requests": len(result.records),
+        "succeeded": len(result.successes),
+        "prompt_tokens": sum(record.prompt_tokens or 0 for record in result.successes),
+        "output_tokens": sum(record.output_tokens or 0 for record in result.successes),
+        "peak_concurrency": result.peak_concurrency,
+    }
+
+
+def _listed(cpus: frozenset[int]) -> str:
+    return ",".join(map(str, sorted(cpus)))
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 1:
+        print("usage: python -m tokgate.serving.worker PLAN", file=sys.stderr)
+        return 2
+    emit = child_events()
+    try:
+        plan = LaunchPlan.read(Path(argv[0]))
+        if plan.device == "gpu":
+            show_gpus(plan.gpus, os.environ)
+        ServingLaunch(plan, emit, open_watch(plan)).run()
+    except Exception as error:
+        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

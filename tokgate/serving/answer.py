@@ -74,6 +74,9 @@ class Answer:
     def take(self, data: bytes, arrived_s: float) -> None:
         """One message: the data of an event, or the whole of an answer that is not streamed."""
         try:
+            if not data.isascii():
+                # msgspec looks at no string that it passes over.
+                data.decode()
             message = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._take_other(data, error)

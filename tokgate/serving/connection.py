@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from tokgate.serving.answer import Answer, Fault, quoted
-from tokgate.serving.events import EventSplitter, OversizedEventError
+from tokgate.serving.events import EventError, EventSplitter
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Target
 
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             events = self._events.feed(body)
-        except OversizedEventError as error:
+        except EventError as error:
             self._fail(Failure.MALFORMED, str(error))
             return
         for event in events:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tokgate.serving.answer import Answer, Fault
 from tokgate.serving.connection import Connection, RefusedError, connect
-from tokgate.serving.health import LoopLag
+from tokgate.serving.looplag import LoopLag
 from tokgate.serving.record import Failure, RequestRecord
 from tokgate.serving.request import Request, Target
 from tokgate.serving.timerfd import TimerFile

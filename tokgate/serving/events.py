@@ -10,10 +10,13 @@ from tokgate.errors import TokgateError
 
 _BOM = b"\xef\xbb\xbf"
 _LONGEST = 16 << 20
+_QUOTED = 200
+# A comment has no name. Other names are to be passed over too, but are in truth somebody else's words in the stream.
+_PASSED_OVER = (b"", b"event", b"id", b"retry")
 
 
-class OversizedEventError(TokgateError):
-    """An event that never ends."""
+class EventError(TokgateError):
+    """Bytes that are no event stream, or an event that never ends."""
 
 
 class EventSplitter:
@@ -29,7 +32,7 @@ class EventSplitter:
         self._skip_lf = False
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Raises OversizedEventError beyond 16 MiB of one event."""
+        """Raises EventError for what is no field of an event, and beyond 16 MiB of one event."""
         if piece[:5] == b"data:" and piece[-2:] == b"\n\n" and not (self._half_line or self._data or self._skip_lf):
             # Nearly every piece is one whole event: servers write event by event.
             whole = piece[5:-2]
@@ -68,6 +71,8 @@ class EventSplitter:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._hold(self._data, value.removeprefix(b" "))
+        elif name not in _PASSED_OVER:
+            raise EventError(f"a line {line[:_QUOTED]!r}; expected fields of an event stream (data: ...)")
         return None
 
     def _take_event(self) -> bytes:
@@ -81,6 +86,6 @@ class EventSplitter:
             where.append(part)
         self._held += len(part)
         if self._held > _LONGEST:
-            raise OversizedEventError(
+            raise EventError(
                 f"an event of more than {_LONGEST >> 20} MiB: expected one streamed message; is this an event stream?"
             )

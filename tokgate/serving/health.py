@@ -1,47 +1,69 @@
-"""How well the client itself keeps up while it measures."""
+"""How well a load client itself kept up, and when what it measured is itself. Pure."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from tokgate.serving.load import ClientHealth
-from tokgate.serving.timerfd import TimerFile
+# Beyond this an event loop falls behind in every burst.
+_MAX_CPU_SHARE = 0.9
+# Of the mean TTFT: half of what the gate takes for the same on a GPU, paired.
+_MAX_TTFT_SHARE = 0.03
+# Of the time between first and last token, so also of TPOT.
+_MAX_TPOT_SHARE = 0.02
+# What a quiet client on a shared machine shows now and then, and no figure in seconds is wrong by.
+_NEGLIGIBLE_S = 0.001
 
-_INTERVAL_S = 0.005
 
+@dataclass(frozen=True)
+class ClientHealth:
+    """Whether the client kept up. Seconds; the worst over the client's processes.
 
-class LoopLag:
-    """Samples, every 5 ms, how late the running loop learns of something that was due: so late it learns of bytes.
-
-    A loop that was busy for 50 ms has missed ten samples; each counts with its own lag, as bytes that arrived then.
+    `cpu_share`: CPU seconds over wall seconds of the busiest process, of one core. `loop_lag_*`: how late its event
+    loop learned of what was due, and so how late arrivals may have been stamped. `schedule_lag_*`: how late requests
+    of an open loop were sent that had a slot, 0 in a closed one.
     """
 
-    def __init__(self) -> None:
-        self.lag_s = array("d")
-        self._timer = TimerFile()
-        self._next_due_s = 0.0
-        self._loop = asyncio.get_running_loop()
+    processes: int
+    cpu_s: float
+    cpu_share: float
+    loop_lag_p50_s: float
+    loop_lag_p99_s: float
+    loop_lag_max_s: float
+    schedule_lag_p99_s: float
+    schedule_lag_max_s: float
+    loop_lag_mean_s: float = 0.0
 
-    def start(self) -> None:
-        self._next_due_s = time.perf_counter() + _INTERVAL_S
-        self._timer.set(self._next_due_s, _INTERVAL_S)
-        self._loop.add_reader(self._timer.fileno, self._sample)
+    def fault(self, ttft_s: float, decode_s: float) -> str | None:
+        """Why the run measured the client, and what to do; None where it did not.
 
-    def stop(self) -> None:
-        self._loop.remove_reader(self._timer.fileno)
-        self._timer.close()
-
-    def _sample(self) -> None:
-        now_s = time.perf_counter()
-        for _ in range(self._timer.ticks()):
-            self.lag_s.append(now_s - self._next_due_s)
-            self._next_due_s += _INTERVAL_S
+        `ttft_s` and `decode_s` are means over the requests: time to the first message, and from there to the last.
+        Messages are stamped late by the loop's lag. Its mean is so much too much of TTFT; a request's TPOT is wrong by
+        the difference of two lags over its length.
+        """
+        late = _MAX_TTFT_SHARE * ttft_s
+        if self.cpu_share > _MAX_CPU_SHARE:
+            seen = f"used {self.cpu_share:.0%} of a core (limit {_MAX_CPU_SHARE:.0%})"
+        elif self.loop_lag_mean_s > max(late, _NEGLIGIBLE_S):
+            seen = f"stamped messages {_ms(self.loop_lag_mean_s)} late on average, at a mean TTFT of {_ms(ttft_s)}"
+        elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * decode_s, _NEGLIGIBLE_S):
+            seen = (
+                f"stamped 1 message in 100 late by {_ms(self.loop_lag_p99_s)} or more, where first and last token are"
+                f" {_ms(decode_s)} apart"
+            )
+        elif self.schedule_lag_p99_s > max(late, _NEGLIGIBLE_S):
+            seen = (
+                f"sent 1 request in 100 behind its schedule by {_ms(self.schedule_lag_p99_s)} or more, at a mean TTFT"
+                f" of {_ms(ttft_s)}"
+            )
+        else:
+            return None
+        more = f"more client processes (--processes {self.processes + 1})"
+        return f"the client {seen}, so it measured itself: give it a core that nothing else uses, or {more}"
 
 
 class Watched(Protocol):
@@ -74,4 +96,9 @@ def health(processes: Sequence[Watched]) -> ClientHealth:
         loop_lag_max_s=worst(loop_lag_s, 100),
         schedule_lag_p99_s=worst(schedule_lag_s, 99),
         schedule_lag_max_s=worst(schedule_lag_s, 100),
+        loop_lag_mean_s=max((float(np.mean(each)) for each in loop_lag_s if each), default=0.0),
     )
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokgate.serving.health import ClientHealth as ClientHealth
 from tokgate.serving.record import RequestRecord
 from tokgate.serving.request import Request, Target
 
@@ -32,25 +34,6 @@ class Load:
 
 
 @dataclass(frozen=True)
-class ClientHealth:
-    """Whether the client kept up. Seconds; the worst over the client's processes.
-
-    `cpu_share`: CPU seconds over wall seconds of the busiest process, of one core. `loop_lag_*`: how late timers of its
-    event loop ran, which is how late arrivals may have been stamped. `schedule_lag_*`: how late requests of an open
-    loop were sent that had a slot, 0 in a closed one.
-    """
-
-    processes: int
-    cpu_s: float
-    cpu_share: float
-    loop_lag_p50_s: float
-    loop_lag_p99_s: float
-    loop_lag_max_s: float
-    schedule_lag_p99_s: float
-    schedule_lag_max_s: float
-
-
-@dataclass(frozen=True)
 class LoadResult:
     """`records` by number; `duration_s` from before the first request to after the last, warm-up excluded;
     `peak_concurrency`: the most requests that were open at once."""
@@ -64,3 +47,9 @@ class LoadResult:
     @property
     def successes(self) -> list[RequestRecord]:
         return [record for record in self.records if record.failure is None]
+
+    def client_fault(self) -> str | None:
+        """Why the client, and not the server, may be what was measured, and what to do; None where all is well."""
+        decode_s = [record.e2el_s - record.ttft_s for record in self.successes]
+        ttft_s = [record.ttft_s for record in self.successes]
+        return self.health.fault(statistics.fmean(ttft_s), statistics.fmean(decode_s)) if ttft_s else None

@@ -14,6 +14,10 @@ from tokgate.stub.truth import Record, Truth
 
 # Timers of uvloop are whole milliseconds. The last of it is passed by polling: the sockets are read all the same.
 _TIMER_S = 1e-3
+# Reads and new connections wait for no longer than this.
+_TURN_S = 5e-3
+# As much of one answer goes out as one write where the server is behind: a system call costs more than all the rest.
+_MAX_JOINED = 8
 # Not joined with what is due before: a reset would take it away unread.
 _ALONE = (After.RESET,)
 
@@ -21,7 +25,7 @@ _ALONE = (After.RESET,)
 class Answer:
     """A script on its way to one client. `send` returns whether the socket took all of it."""
 
-    __slots__ = ("_began_s", "_next_s", "_stretch", "end", "is_open", "record", "script", "send", "truth")
+    __slots__ = ("_began_s", "_stretch", "end", "is_open", "record", "script", "send", "truth")
 
     def __init__(
         self, script: Script, record: Record, truth: Truth, send: Callable[[bytes], bool], end: Callable[[After], None]
@@ -37,25 +41,25 @@ class Answer:
         """The schedule begins; returns when the first write is due."""
         self.record.admitted_s = self._began_s = now_s
         self._stretch = next(self.script.stretches)
-        self._next_s = now_s + next(self._stretch.offsets_s)
-        return self._next_s
+        return now_s + next(self._stretch.offsets_s)
 
     def due(self, until_s: float) -> tuple[bytes, int, After, float]:
         """What is due by then as one write, its tokens, what follows it, and when the next is due."""
         stretch = self._stretch
         data, tokens = stretch.data, stretch.tokens
-        while True:
+        for joined in range(1, _MAX_JOINED + 1):
             offset_s = next(stretch.offsets_s, None)
             if offset_s is None:
                 if stretch.after is not After.GO_ON:
                     return data, tokens, stretch.after, 0.0
                 self._stretch = stretch = next(self.script.stretches)
                 offset_s = next(stretch.offsets_s)
-            self._next_s = next_s = self._began_s + offset_s
-            if next_s > until_s or stretch.after in _ALONE:
-                return data, tokens, After.GO_ON, next_s
+            next_s = self._began_s + offset_s
+            if next_s > until_s or joined == _MAX_JOINED or stretch.after in _ALONE:
+                break
             data += stretch.data
             tokens += stretch.tokens
+        return data, tokens, After.GO_ON, next_s
 
 
 class Player:
@@ -117,7 +121,7 @@ class Player:
             self._timer = self._loop.call_later(wait_s - _TIMER_S, self._write_due)
 
     def _write_due(self) -> None:
-        """Writes what is due by now, and no more: what arrives meanwhile must be read."""
+        """Writes what is due by now, as far as it gets in one turn: what arrives meanwhile must be read."""
         self._timer = None
         clock, heap = time.perf_counter, self._heap
         until_s = clock()
@@ -140,6 +144,8 @@ class Player:
             else:
                 heapq.heappop(heap)
                 self._end(answer, after, written_s)
+            if written_s > until_s + _TURN_S:
+                break
         self._arm()
 
     def _end(self, answer: Answer, after: After, now_s: float) -> None:

@@ -42,7 +42,10 @@ class Connection(asyncio.Protocol):
         self._fd = self._socket.fileno()
 
     def data_received(self, data: bytes) -> None:
-        self._read_s = time.perf_counter()
+        self._site.inbox.put(self._read, data)
+
+    def _read(self, data: bytes, arrived_s: float) -> None:
+        self._read_s = arrived_s
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from tokgate import __version__
 from tokgate.stub import asked, wire
 from tokgate.stub.asked import RefusedError
+from tokgate.stub.inbox import Inbox
 from tokgate.stub.messages import Messages
 from tokgate.stub.player import Player
 from tokgate.stub.script import Script, refusal, write_script
@@ -25,6 +26,7 @@ class Site:
 
     def __init__(self, settings: Settings, loop: AbstractEventLoop) -> None:
         self.settings = settings
+        self.inbox = Inbox(loop)
         self.player = Player(loop, settings.max_running)
         self.truth = Truth(time.process_time())
 

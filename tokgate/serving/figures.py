@@ -33,7 +33,7 @@ def figures_of(row: PlanRow, requests: Sequence[Request], result: LoadResult) ->
     }
     if row.traffic is not None and row.traffic.open_share is not None:
         due = _latencies(found, "ttft_from_due")
-        values |= {"due_ttft": due["ttft_from_due"], "p99_due_ttft": due["p99_ttft_from_due"]}
+        values |= {"due_ttft": due.get("ttft_from_due"), "p99_due_ttft": due.get("p99_ttft_from_due")}
     # A value that is not above 0 has no logarithm, and a session holds none.
     return {name: value for name, value in values.items() if value is not None and value > 0}
 
@@ -84,9 +84,10 @@ def _latencies(found: Measures, *names: str) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     for name in names:
         statistics = found.statistics(name, [99.0])
-        values[name] = statistics and statistics.median / 1e3
-        values[f"mean_{name}"] = statistics and statistics.mean / 1e3
-        values[f"p99_{name}"] = statistics and statistics.percentiles[99.0] / 1e3
+        if statistics is not None:
+            values[name] = statistics.median / 1e3
+            values[f"mean_{name}"] = statistics.mean / 1e3
+            values[f"p99_{name}"] = statistics.percentiles[99.0] / 1e3
     return values
 
 

@@ -1,4 +1,4 @@
-"""From a row to the load of one round: requests whose prompts no round before had, and when they are sent. Pure.
+"""From a row to the load of one round: requests whose prompts no round before had. Pure.
 
 Prompts are token ids: their lengths are exact, and the server has nothing to tokenise. A server keeps what it computed
 of a prompt, so a round that repeated the last one's prompts would measure its cache.
@@ -7,10 +7,8 @@ of a prompt, so a round that repeated the last one's prompts would measure its c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from tokgate.plan import PlanRow
 from tokgate.serving.request import Request
@@ -30,14 +28,6 @@ def requests_of(
         Request(_body(model, prompt[:prompt_len], length, sampling), prompt_len, length)
         for prompt, prompt_len in zip(prompts, row.prompt_lens, strict=True)
     ]
-
-
-def starts_of(count: int, rate: float, seed: int) -> Sequence[float]:
-    """When each request of an open loop is due, in seconds: a Poisson process of `rate` requests a second."""
-    gaps = np.random.default_rng([seed, count]).exponential(1 / rate, count)
-    # Scaled to the rate itself, so that two seeds ask for the same.
-    times = np.cumsum(gaps) * (count / rate) / gaps.sum()
-    return [float(time_s) for time_s in times - times[0]]
 
 
 def _body(model: str, prompt: Tokens, output_len: int, sampling: Mapping[str, Any]) -> bytes:

@@ -31,6 +31,7 @@ from tokgate.machine.gpumemory import GpuMemory
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.serving.arrivals import arrivals
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
 from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of
@@ -39,7 +40,7 @@ from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
 from tokgate.serving.server import Server, free_port
 from tokgate.serving.server_metrics import MetricsWatch
-from tokgate.serving.traffic import PATH, requests_of, starts_of
+from tokgate.serving.traffic import PATH, requests_of
 from tokgate.serving.vllm_server import server_command
 from tokgate.worker import Launch, show_gpus
 
@@ -77,7 +78,7 @@ class ServingLaunch(Launch):
         facts = {"prompts": "token ids: the server tokenises nothing"}
         if self._cores is not None:
             facts |= {"server_cpus": _listed(self._cores.server), "client_cpus": _listed(self._cores.client)}
-        return ServedModel(self._target, self._server.model, self._process and self._process.log, facts)
+        return ServedModel(self._target, self._server.model, self._process.log if self._process else None, facts)
 
     def _start(self) -> str:
         plan = self._plan
@@ -99,7 +100,7 @@ class ServingLaunch(Launch):
     def _measure(self, number: int, row: PlanRow) -> Event:
         rate = self._rate(row)
         requests = self._requests(row, self._seed(row, number))
-        starts_s = starts_of(len(requests), rate, self._plan.prompt_seed + number) if rate else None
+        starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
         load = Load(self._target, requests, None if rate else row.batch, starts_s)
         reset_family_peak_rss()
         self._watch.start()
@@ -117,7 +118,7 @@ class ServingLaunch(Launch):
             **_work(result),
         }
         costs = {} if self._process is None else self._costs(watched.figures, result)
-        disturbed = [watched.disturbed, getattr(result.health, "fault", None)]
+        disturbed = [watched.disturbed, result.client_fault()]
         return {
             "event": "round",
             "scenario": row.scenario,

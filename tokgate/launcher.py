@@ -111,7 +111,7 @@ class Launcher:
         try:
             for start in starts:
                 # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
-                peaks = group.device == "cpu" or not start.records
+                peaks = (group.device == "cpu" or not start.records) and self._setting.remote is None
                 plan = replace(self._plan(group, scenarios, artifact, start.seed), measure_peaks=peaks)
 
                 def heard(scenario_id: str, shown: str = start.shown) -> None:

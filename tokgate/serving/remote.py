@@ -32,18 +32,29 @@ def target_of(base_url: str, path: str, key_env: str, environ: Mapping[str, str]
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         port = None
+    if parts.username or parts.password:
+        raise InputError(
+            "a URL with a user or a password in it is recorded as it is: give a key with --perf-api-key-env"
+        )
     if parts.scheme not in _PORTS or not parts.hostname or port is None or parts.query or parts.fragment:
         raise InputError(f"{base_url!r} is no base URL; expected one such as https://host.example or http://host:8000")
     prefix = parts.path.rstrip("/").removesuffix("/v1")
     return Target(parts.scheme, parts.hostname, port, f"{prefix}{path}", _headers(key_env, environ))  # type: ignore[arg-type]  # _PORTS has the Literal's two
 
 
-def find_remote(base_url: str, model: str | None, key_env: str | None, environ: Mapping[str, str]) -> Remote:
+@dataclass(frozen=True)
+class RemoteOptions:
+    """What a command line says of a server that is there: `model` None asks the server for it."""
+
+    base_url: str
+    model: str | None = None
+    key_env: str | None = None
+
+
+def find_remote(options: RemoteOptions, environ: Mapping[str, str]) -> Remote:
     """The server at a URL; asked for its model unless it is named. Raises InputError where it cannot be used."""
-    target = target_of(base_url, "/v1/models", key_env or "", environ)
-    if model is None:
-        model = _only_model(target)
-    return Remote(base_url, model, key_env or "")
+    target = target_of(options.base_url, "/v1/models", options.key_env or "", environ)
+    return Remote(options.base_url, options.model or _only_model(target), options.key_env or "")
 
 
 def _headers(key_env: str, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -202,7 +202,7 @@ def main(argv: list[str]) -> int:
     emit = child_events()
     try:
         plan = LaunchPlan.read(Path(argv[0]))
-        if plan.device == "gpu":
+        if plan.device == "gpu" and not (plan.server and plan.server.base_url):
             show_gpus(plan.gpus, os.environ)
         ServingLaunch(plan, emit, open_watch(plan)).run()
     except Exception as error:

@@ -36,7 +36,7 @@ class Details:
 class VllmFile:
     """One file. `failed` is None where an older vLLM did not say; `pacing` is empty where all requests were due at
     once. `latencies_ms`: "p99_ttft" and its like, for the statistics that the file has. Token totals are over the
-    completed requests.
+    completed requests. `client_fault`: why the client cannot be believed, where tokgate wrote the file and says so.
     """
 
     name: str
@@ -54,6 +54,7 @@ class VllmFile:
     request_throughput: float
     latencies_ms: Mapping[str, float]
     details: Details
+    client_fault: str = ""
 
     @property
     def mean_prompt_len(self) -> float:
@@ -95,6 +96,7 @@ def parse(data: Mapping[str, Any], source: str) -> VllmFile:
         request_throughput=file.number("request_throughput") if file.has("request_throughput") else 0.0,
         latencies_ms={key: file.number(f"{key}_ms") for key in keys if file.has(f"{key}_ms")},
         details=details,
+        client_fault=file.client_fault(),
     )
 
 
@@ -154,6 +156,10 @@ class _Keys:
         if not self.has("request_rate") or self.data["request_rate"] in ("inf", math.inf):
             return ""
         return f"--request-rate {self.number('request_rate', above_0=True):g}"
+
+    def client_fault(self) -> str:
+        own = self.data.get("tokgate")
+        return str(own.get("client_fault") or "") if isinstance(own, dict) else ""
 
     def _error(self, key: str, expected: str) -> InputError:
         seen = f"{key} is {self.data[key]!r}" if key in self.data else f"there is no {key}"

@@ -33,7 +33,8 @@ _ROUNDING = 1e-6
 
 def faults(result: VllmFile) -> list[str]:
     """Why the file cannot be believed, whatever it is held against; empty if nothing speaks against it."""
-    return [*_request_faults(result), *_latency_faults(result), *_detail_faults(result)]
+    client = [result.client_fault] if result.client_fault else []
+    return [*client, *_request_faults(result), *_latency_faults(result), *_detail_faults(result)]
 
 
 def notes(result: VllmFile) -> list[str]:

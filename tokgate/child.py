@@ -22,10 +22,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokgate.rootcause import with_cause
+
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
 _TAIL_BYTES = 4000
+# vLLM's processes write some 20 KB of tracebacks one after another.
+_SEARCHED_BYTES = 1 << 20
 _POLL_S = 0.02
 _LOOK_S = 0.2
 
@@ -51,9 +55,9 @@ def run_child(
 ) -> None:
     """Runs `argv` until it ends, handing each event over. Raises ChildError if it fails.
 
-    The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on
-    why it failed. On KeyboardInterrupt, when `on_event` raises, or when `silence_s` seconds pass without an event
-    (None: it may take what it takes), the child's process group is killed.
+    The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on why it
+    failed, to which the first error of its log is added. On KeyboardInterrupt, when `on_event` raises, or when
+    `silence_s` seconds pass without an event (None: it may take what it takes), the child's process group is killed.
     """
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
@@ -61,7 +65,7 @@ def run_child(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**(env if env is not None else os.environ), "PYTHONPATH": _python_path()},
+            env={**(env if env is not None else os.environ), "PYTHONPATH": python_path()},
             start_new_session=True,
         )
         last: Event = {}
@@ -87,7 +91,7 @@ def run_child(
             return
         tail = _tail(log)
         if last.get("event") == "error":
-            raise ChildError(str(last["message"]), child.returncode, tail)
+            raise ChildError(with_cause(str(last["message"]), _tail(log, _SEARCHED_BYTES)), child.returncode, tail)
         raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
 
 
@@ -149,7 +153,7 @@ def _exit_when_parent_is_gone() -> None:
     os._exit(70)
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """tokgate itself reaches any interpreter through PYTHONPATH, the same for all."""
     own = str(Path(__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH", "")
@@ -187,9 +191,9 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _tail(log: Any) -> str:
+def _tail(log: Any, most_bytes: int = _TAIL_BYTES) -> str:
     size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - _TAIL_BYTES))
+    log.seek(max(0, size - most_bytes))
     return str(log.read().decode("utf-8", "replace")).strip()
 
 

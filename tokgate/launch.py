@@ -23,6 +23,7 @@ class LaunchRecord:
     for every disturbed round that could not be repeated; `unequal` why a round did other work than planned, failed
     requests included. `accuracy` is the worker's accuracy event; `peaks` what
     the machine itself reached after the rounds (read_bytes_s, flop_s), empty where that could not be measured.
+    `compiled`: how many things the engine compiled anew while it was loaded, by cache.
     """
 
     rounds: dict[str, list[Sample]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class LaunchRecord:
     accuracy: dict[str, Any] = field(default_factory=dict)
     peaks: dict[str, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    compiled: dict[str, int] = field(default_factory=dict)
     load_s: float = 0.0
     load_peak_bytes: int = 0
     discarded_s: float = 0.0
@@ -58,6 +60,7 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         elif kind == "loaded":
             record.load_s, record.engine = event["load_s"], event["engine"]
             record.load_peak_bytes = event.get("peak_rss_bytes", 0)
+            record.compiled = event.get("compiled", {})
         elif kind == "accuracy":
             record.accuracy = {key: value for key, value in event.items() if key != "event"}
         elif kind == "peaks":
@@ -76,8 +79,14 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None]) -
         try:
             run_child([python, "-m", module, str(path)], hear, silence_s=plan.silence_s)
         except ChildError as error:
-            raise MeasurementError(f"the {plan.engine} worker failed: {error}") from None
+            raise MeasurementError(f"the {plan.engine} worker failed: {error}{_remedy(str(error))}") from None
     return record
+
+
+def _remedy(error: str) -> str:
+    if "out of memory" not in error.lower():
+        return ""
+    return "; use a smaller batch, a smaller precision or more GPUs, or stop who else holds memory (tokgate doctor)"
 
 
 def _keep_round(record: LaunchRecord, event: Event, row: PlanRow) -> None:

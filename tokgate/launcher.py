@@ -18,6 +18,7 @@ from tokgate.pairing import CANDIDATE, REFERENCE, order
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, ServerPlan
 from tokgate.scenario import Group, Profile, Scenario
 from tokgate.serving.remote import Remote
+from tokgate.tracing import GroupTrace, run_trace
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
@@ -43,6 +44,7 @@ class Setting:
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
     `remote`: the server that is measured where it is, instead of starting one; `logs_dir`: where servers' logs go.
+    `trace_dir`: where traces go, if they are wanted.
     """
 
     profile: Profile
@@ -58,6 +60,7 @@ class Setting:
     machine: Mapping[str, Any] = field(default_factory=dict)
     remote: Remote | None = None
     logs_dir: Path | None = None
+    trace_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,15 @@ class Launcher:
                     start.records.append(run_launch(plan, start.python, heard))
                 except MeasurementError as error:
                     raise MeasurementError(f"{start.blamed}{error}") from None
+        finally:
+            self._progress.finish()
+
+    def trace(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path) -> GroupTrace:
+        """Makes one launch that traces a round of each scenario into `folder`. Raises MeasurementError."""
+        plan = replace(self._plan(group, scenarios, artifact, "trace"), rounds=1, repeats=0, measure_peaks=False)
+        self._progress.start(f"{group.id} trace", len(scenarios))
+        try:
+            return run_trace(plan, self._setting.python, folder, self._progress.advance)
         finally:
             self._progress.finish()
 

@@ -102,6 +102,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         reference=option.perf_reference,
         pairs=option.perf_pairs,
         machine=option.perf_machine,
+        trace=option.perf_trace,
     )
 
 

@@ -72,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--perf-served-model", metavar="NAME", help="its model, if it serves several")
     group.addoption("--perf-api-key-env", metavar="NAME", help="the environment variable that holds its key")
+    group.addoption(
+        "--perf-trace",
+        action="store_true",
+        help="trace one round of each vLLM row afterwards, and print where its time went",
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

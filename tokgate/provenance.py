@@ -67,6 +67,7 @@ def _launches(records: Iterable[LaunchRecord]) -> list[dict[str, Any]]:
     return [
         {
             "load_s": record.load_s,
+            "compiled": record.compiled,
             "load_peak_bytes": record.load_peak_bytes,
             "discarded_s": record.discarded_s,
             "total_s": record.total_s,

@@ -66,7 +66,8 @@ class DeviceRun:
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = provenance.session_id(self._started, machine["id"], options.profile)
         # Each session measures in an order of its own: what an order does is then part of the difference of nights.
-        self._setting = dataclasses.replace(setting, seed=self._id)
+        trace_dir = options.sessions_dir.parent / "traces" / self._id if options.trace else None
+        self._setting = dataclasses.replace(setting, seed=self._id, trace_dir=trace_dir)
         self._runner = GroupRunner(self._setting, self, progress)
         folder = options.baselines_dir
         self.baselines = store.load(folder, machine["id"]) if folder else Baselines(machine["id"])
@@ -158,6 +159,11 @@ class DeviceRun:
         if self._interrupted:
             reasons.append("interrupted: only the launches that had ended are here")
         return self._session(results, rows, reasons)
+
+    @property
+    def results(self) -> list[GroupResult]:
+        """Of every group that was measured, or at least tried."""
+        return list(self._results.values())
 
     def skipped(self) -> dict[str, str]:
         """Group id -> why nothing of it was measured."""

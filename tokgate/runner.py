@@ -13,7 +13,7 @@ import msgspec
 
 from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
-from tokgate.errors import TokgateError
+from tokgate.errors import MeasurementError, TokgateError
 from tokgate.gate.reference import Key
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Progress, Setting
@@ -27,6 +27,7 @@ from tokgate.samples import faults_of, rows_of
 from tokgate.scenario import Group, Scenario
 from tokgate.serving.cores import LEAST_CORES, TOO_FEW_CORES
 from tokgate.session import Accuracy, Row
+from tokgate.tracing import TRACED_ENGINES
 
 
 class Screen(Protocol):
@@ -82,6 +83,18 @@ class GroupRunner:
             self._confirm(scenarios, artifact, result)
         else:
             self._pair(setting.reference, scenarios, artifact, result)
+        if setting.trace_dir is not None:
+            self._trace(scenarios, artifact, setting.trace_dir / group.id, result)
+
+    def _trace(self, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path, result: GroupResult) -> None:
+        """After all that is measured. A trace that fails is told, and takes nothing from the rows."""
+        if result.group.engine not in TRACED_ENGINES:
+            result.untraced = f"only {', '.join(TRACED_ENGINES)} is traced"
+            return
+        try:
+            result.trace = self._launcher.trace(result.group, scenarios, artifact, folder)
+        except MeasurementError as error:
+            result.untraced = str(error)
 
     def _artifact(self, group: Group) -> Artifact:
         """What the group's engine loads, built if need be; a server elsewhere loaded its own."""

@@ -27,8 +27,9 @@ from typing import Any
 
 from tokgate.child import Emit, Event, child_events
 from tokgate.machine.cpus import usable_cpus
-from tokgate.machine.gpumemory import GpuMemory
+from tokgate.machine.gpumemory import await_free
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
+from tokgate.machine.nvml import driver_session, visible_devices
 from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
 from tokgate.serving.arrivals import arrivals
@@ -83,7 +84,7 @@ class ServingLaunch(Launch):
     def _start(self) -> str:
         plan = self._plan
         if plan.device == "gpu":
-            self._held.callback(GpuMemory(plan.gpus, os.environ).await_freed)
+            self._held.callback(_await_free_gpus, plan.gpus)
         log = Path(self._server.log or self._held.enter_context(tempfile.TemporaryDirectory()) + "/server.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         command = server_command(plan, free_port(), log, self._cores.server if self._cores else None)
@@ -189,6 +190,12 @@ def _work(result: LoadResult) -> dict[str, Any]:
         "output_tokens": sum(record.output_tokens or 0 for record in result.successes),
         "peak_concurrency": result.peak_concurrency,
     }
+
+
+def _await_free_gpus(count: int) -> None:
+    """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
+    with driver_session() as nvml:
+        await_free(nvml, visible_devices(nvml, os.environ)[:count], when="after the server ended")
 
 
 def _listed(cpus: frozenset[int]) -> str:

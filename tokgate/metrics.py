@@ -55,6 +55,12 @@ SERVING_METRICS = (
     Metric("peak_memory", "B", "lower"),
     Metric("peak_gpu_memory", "B", "lower"),
     Metric("energy_per_token", "J", "lower"),
+    # By `vllm bench serve` on the same server, of rows that cross-check the two clients.
+    Metric("vllm_bench_output_throughput", "tok/s", "higher"),
+    Metric("vllm_bench_ttft", "s", "lower"),
+    Metric("vllm_bench_tpot", "s", "lower"),
+    Metric("vllm_bench_mean_ttft", "s", "lower"),
+    Metric("vllm_bench_mean_tpot", "s", "lower"),
 )
 
 

@@ -28,12 +28,13 @@ class Traffic:
     """What a load client sends a server in one round: `requests`, holding such `prompts`.
 
     Closed loop: as many at once as the row's `batch`. Open loop: at `open_share` of the request rate that the server
-    was found to carry in that closed loop.
+    was found to carry in that closed loop. `both_clients`: two commands send it in turn, see serving/crosscheck.py.
     """
 
     requests: int
     prompts: Prompts = "random"
     open_share: float | None = None
+    both_clients: bool = False
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ class _Variant(_Strict, frozen=True):
     settings: dict[str, Any] = {}
     prompts: Prompts = "random"
     open_share: float | None = None
+    both_clients: bool = False
 
     @property
     def engines(self) -> list[str]:
@@ -236,7 +237,8 @@ def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant])
     serves = group.engine == SERVE
     # Of a server's variants those of the client leave it the same server.
     client = [name for name in group.variants if serves and variants[name].is_traffic]
-    gated = group.gated or (SERVING_GATED if serves else DEFAULT_GATED)
+    usual = SERVING_GATED if serves else DEFAULT_GATED
+    gated = usual if group.gated is None else group.gated
     for precision in group.precisions:
         shape = group.model or file.model
         key = Group(
@@ -305,7 +307,8 @@ def _traffic(group: _Group, client: list[str], variants: dict[str, _Variant], co
             "long, and a multiple of it in all"
         )
     shares = [share for name in client if (share := variants[name].open_share) is not None]
-    return Traffic(requests, prompts, shares[0] if shares else None)
+    both = any(variants[name].both_clients for name in client)
+    return Traffic(requests, prompts, shares[0] if shares else None, both)
 
 
 def _prompts(names: Iterable[str], variants: dict[str, _Variant]) -> Prompts:

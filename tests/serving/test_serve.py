@@ -27,6 +27,12 @@ def test_a_kept_prefix_is_not_computed_again(compare):
     compare("ttft", "serve.fp16.cached.shared.c50.p1024.o128", "serve.fp16.nocache.shared.c50.p1024.o128").not_above()
 
 
+def test_both_load_clients_say_the_same(both_clients):
+    """vllm bench serve and tokgate's client, in turn on one server: within 3%, and ours is never the later one."""
+    faults = both_clients("serve.fp16.crosscheck.c50.p512.o512").faults(most_pct=3)
+    assert not faults, "\n".join(faults)
+
+
 @pytest.mark.suite
 def test_suite(judge_suite):
     """The geometric mean of all gated rows holds: a small slowdown common to all shows here first."""

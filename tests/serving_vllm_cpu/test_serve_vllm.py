@@ -11,6 +11,11 @@ def test_serve(scenario, measure, publish, judge):
     judge(scenario)
 
 
+def test_both_load_clients_are_told_beside_each_other(both_clients):
+    """Told, not judged: two cores that others use too say nothing of a few percent."""
+    assert str(both_clients("serve.bf16.crosscheck.c4.p32.o32"))
+
+
 @pytest.mark.suite
 def test_suite(judge_suite):
     """The geometric mean of all gated rows holds."""

@@ -38,16 +38,25 @@ def figures_of(row: PlanRow, requests: Sequence[Request], result: LoadResult) ->
     return {name: value for name, value in values.items() if value is not None and value > 0}
 
 
-def costs_of(
-    watched: Mapping[str, Any], client_cpu_s: float, output_tokens: int, peak_rss_bytes: int
-) -> dict[str, float]:
-    """What the server took for it, by what was seen beside the load; the load client's own share is taken off."""
-    gpu = watched.get("gpu", {})
+def work_of(result: LoadResult) -> dict[str, Any]:
+    """What was asked and made, by the server's own count."""
+    return {
+        "requests": len(result.records),
+        "succeeded": len(result.successes),
+        "prompt_tokens": sum(record.prompt_tokens or 0 for record in result.successes),
+        "output_tokens": sum(record.output_tokens or 0 for record in result.successes),
+        "peak_concurrency": result.peak_concurrency,
+    }
+
+
+def costs_of(watched: Mapping[str, Any], told: Mapping[str, Any], peak_rss_bytes: int) -> dict[str, float]:
+    """What the server took for the load, by what was seen beside it; the load client's own share is taken off."""
+    gpu, tokens = watched.get("gpu", {}), told["output_tokens"]
     costs: dict[str, float | None] = {
-        "cpu_time_per_token": (watched["use"]["own_cpu_s"] - client_cpu_s) / output_tokens if output_tokens else None,
+        "cpu_time_per_token": (watched["use"]["own_cpu_s"] - told["client"]["cpu_s"]) / tokens if tokens else None,
         "peak_memory": float(peak_rss_bytes),
         "peak_gpu_memory": gpu.get("memory_bytes"),
-        "energy_per_token": gpu["energy_j"] / output_tokens if gpu.get("energy_j") and output_tokens else None,
+        "energy_per_token": gpu["energy_j"] / tokens if gpu.get("energy_j") and tokens else None,
     }
     return {name: float(value) for name, value in costs.items() if value is not None and value > 0}
 

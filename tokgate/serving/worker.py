@@ -21,7 +21,7 @@ import time
 import zlib
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from tokgate.plan import LaunchPlan, PlanRow
 from tokgate.serving.arrivals import arrivals
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
-from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of
+from tokgate.serving.crosscheck import BothClients
+from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of, work_of
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
@@ -49,6 +50,18 @@ _WARMUP_TOKENS = 8
 _PROGRESS_S = 20.0
 # Of the time in which the worker has to report something: the server's start has to be over before.
 _START_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Driven:
+    """One round's load. `fault`: why its work was not what was planned; `late`: why the client may be what was
+    measured; `told`: what else goes into the round's event, its tokens among it."""
+
+    total_s: float
+    figures: dict[str, float]
+    fault: str | None
+    late: str | None
+    told: dict[str, Any]
 
 
 class ServingLaunch(Launch):
@@ -73,8 +86,8 @@ class ServingLaunch(Launch):
             super().run()
 
     def _load(self) -> ServedModel:
-        base_url = self._server.base_url or self._start()
-        self._target = target_of(base_url, PATH, self._server.api_key_env, os.environ)
+        self._base_url = self._server.base_url or self._start()
+        self._target = target_of(self._base_url, PATH, self._server.api_key_env, os.environ)
         self._metrics = MetricsWatch(replace(self._target, path="/metrics"))
         facts = {"prompts": "token ids: the server tokenises nothing"}
         if self._cores is not None:
@@ -94,47 +107,62 @@ class ServingLaunch(Launch):
 
     def _warm_up(self) -> None:
         for row in self._plan.rows:
-            self._drive(row, self._seed(row, "warm-up"), min(_WARMUP_TOKENS, row.output_len), row.batch)
+            requests = self._requests(row, self._seed(row, "warm-up"), min(_WARMUP_TOKENS, row.output_len))
+            self._run(Load(self._target, requests[: row.batch], row.batch))
             self._check_server()
         self._watch.settle()
 
     def _measure(self, number: int, row: PlanRow) -> Event:
-        rate = self._rate(row)
-        requests = self._requests(row, self._seed(row, number))
-        starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
-        load = Load(self._target, requests, None if rate else row.batch, starts_s)
+        load = self._load_of(number, row)
         reset_family_peak_rss()
         self._watch.start()
         self._metrics.start()
-        result = self._run(load)
+        driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
         used = self._metrics.stop()
         watched = self._watch.stop()
         self._check_server()
-        fault = load_fault(row, result)
-        told = {
-            "rate": rate,
-            "server": used and asdict(used),
-            "client": asdict(result.health),
-            "fault": fault,
-            **_work(result),
-        }
-        costs = {} if self._process is None else self._costs(watched.figures, result)
-        disturbed = [watched.disturbed, result.client_fault()]
+        peak_bytes = family_peak_rss_bytes()
+        started_here = self._process is not None and load is not None
+        costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
         return {
             "event": "round",
             "scenario": row.scenario,
             "round": number,
-            "total_s": result.duration_s,
-            "figures": {**figures_of(row, requests, result), **queue_of(used), **costs},
-            "peak_rss_bytes": family_peak_rss_bytes(),
-            **told,
+            "total_s": driven.total_s,
+            "figures": {**driven.figures, **queue_of(used), **costs},
+            "fault": driven.fault,
+            **driven.told,
+            "server": used and asdict(used),
+            "peak_rss_bytes": peak_bytes,
             **watched.figures,
-            "disturbed": "; ".join(each for each in disturbed if each) or None,
+            "disturbed": "; ".join(each for each in (watched.disturbed, driven.late) if each) or None,
         }
 
-    def _costs(self, watched: dict[str, Any], result: LoadResult) -> dict[str, float]:
-        tokens = sum(record.output_tokens or 0 for record in result.successes)
-        return costs_of(watched, result.health.cpu_s, tokens, family_peak_rss_bytes())
+    def _load_of(self, number: int, row: PlanRow) -> Load | None:
+        """None where two commands make loads of their own."""
+        assert row.traffic is not None
+        if row.traffic.both_clients:
+            return None
+        rate = self._rate(row)
+        requests = self._requests(row, self._seed(row, number))
+        starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
+        return Load(self._target, requests, None if rate else row.batch, starts_s)
+
+    def _drive(self, row: PlanRow, load: Load) -> Driven:
+        result = self._run(load)
+        told = {**work_of(result), "client": asdict(result.health), "rate": self._rate(row)}
+        figures = figures_of(row, load.requests, result)
+        return Driven(result.duration_s, figures, load_fault(row, result), result.client_fault(), told)
+
+    def _cross_check(self, number: int, row: PlanRow) -> Driven:
+        folder = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
+        model_dir = self._plan.model_dir
+        clients = BothClients(self._server.python, self._base_url, self._server.model, model_dir, folder)
+        with confined_to(self._cores.client if self._cores else None):
+            figures, fault, total_s = clients.run(row, number)
+        # Both commands were held to them.
+        tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
+        return Driven(total_s, figures, fault, None, tokens)
 
     def _rate(self, row: PlanRow) -> float | None:
         """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
@@ -152,9 +180,6 @@ class ServingLaunch(Launch):
                 f"{row.scenario}: no request succeeded in a closed loop, so there is no rate to take a share of"
             )
         return row.traffic.open_share * self._found_rates[shape]
-
-    def _drive(self, row: PlanRow, seed: int, output_len: int, most: int) -> None:
-        self._run(Load(self._target, self._requests(row, seed, output_len)[:most], row.batch))
 
     def _requests(self, row: PlanRow, seed: int, output_len: int | None = None) -> list[Any]:
         sampling = self._plan.settings.get("sampling", {})
@@ -179,17 +204,6 @@ class ServingLaunch(Launch):
         name = f"{row.batch} {row.prompt_len} {row.output_len} {row.traffic} {occasion}"
         self._loads[name] += 1
         return self._plan.prompt_seed + zlib.crc32(f"{name} {self._loads[name]}".encode())
-
-
-def _work(result: LoadResult) -> dict[str, Any]:
-    """What was asked and made, by the server's own count."""
-    return {
-        "requests": len(result.records),
-        "succeeded": len(result.successes),
-        "prompt_tokens": sum(record.prompt_tokens or 0 for record in result.successes),
-        "output_tokens": sum(record.output_tokens or 0 for record in result.successes),
-        "peak_concurrency": result.peak_concurrency,
-    }
 
 
 def _await_free_gpus(count: int) -> None:

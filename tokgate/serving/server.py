@@ -23,7 +23,7 @@ _LOOK_S = 0.2
 _ANSWER_S = 5.0
 _TAIL_BYTES = 4000
 # vLLM needs some seconds to end its engine's processes in order.
-_TERM_S = 20.0
+TERM_S = 20.0
 # Above the keeper's own patience with processes that do not die.
 _KEEPER_S = 40.0
 
@@ -40,10 +40,14 @@ class ServerCommand:
 
 
 class Server:
-    """A running server, from `with` to its end. Its processes die with this process, however that dies."""
+    """A running server, from `with` to its end. Its processes die with this process, however that dies.
 
-    def __init__(self, command: ServerCommand) -> None:
+    `term_s`: how long it is given to end in order.
+    """
+
+    def __init__(self, command: ServerCommand, term_s: float = TERM_S) -> None:
         self._command = command
+        self._term_s = term_s
         self._keeper: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,10 +117,10 @@ class Server:
             return
         assert keeper.stdin is not None
         with contextlib.suppress(OSError):
-            keeper.stdin.write(f"stop {_TERM_S:g}\n".encode())
+            keeper.stdin.write(f"stop {self._term_s:g}\n".encode())
             keeper.stdin.flush()
         try:
-            keeper.wait(_TERM_S + _KEEPER_S)
+            keeper.wait(self._term_s + _KEEPER_S)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(keeper.pid, signal.SIGKILL)

@@ -67,9 +67,9 @@ def queue_of(used: ServerUse | None) -> dict[str, float]:
     return {"queue_time": waited_s} if waited_s is not None and waited_s >= _LEAST_QUEUE_S else {}
 
 
-def load_fault(row: PlanRow, result: LoadResult) -> str | None:
+def load_fault(row: PlanRow, requests: Sequence[Request], result: LoadResult) -> str | None:
     """Why the work was not what was planned: failed requests by kind, or other numbers of tokens. None if it was."""
-    found = measure(result, ())
+    found = measure(result, requests)
     if found.failed:
         kinds = ", ".join(
             f"{kind.kind.value} ({kind.count}{f': {kind.first}' if kind.first else ''})"

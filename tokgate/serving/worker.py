@@ -120,7 +120,6 @@ class ServingLaunch(Launch):
         driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
         used = self._metrics.stop()
         watched = self._watch.stop()
-        self._check_server()
         peak_bytes = family_peak_rss_bytes()
         started_here = self._process is not None and load is not None
         costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
@@ -150,9 +149,11 @@ class ServingLaunch(Launch):
 
     def _drive(self, row: PlanRow, load: Load) -> Driven:
         result = self._run(load)
+        self._check_server()
         told = {**work_of(result), "client": asdict(result.health), "rate": self._rate(row)}
-        figures = figures_of(row, load.requests, result)
-        return Driven(result.duration_s, figures, load_fault(row, result), result.client_fault(), told)
+        fault = load_fault(row, load.requests, result)
+        figures = figures_of(row, load.requests, result) if fault is None else {}
+        return Driven(result.duration_s, figures, fault, result.client_fault(), told)
 
     def _cross_check(self, number: int, row: PlanRow) -> Driven:
         folder = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
@@ -160,6 +161,7 @@ class ServingLaunch(Launch):
         clients = BothClients(self._server.python, self._base_url, self._server.model, model_dir, folder)
         with confined_to(self._cores.client if self._cores else None):
             figures, fault, total_s = clients.run(row, number)
+        self._check_server()
         # Both commands were held to them.
         tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
         return Driven(total_s, figures, fault, None, tokens)

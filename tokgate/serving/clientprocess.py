@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from tokgate.errors import MeasurementError
 from tokgate.serving.driver import Counts, Measured, Share
-from tokgate.serving.loop import Stopper, drive
+from tokgate.serving.loop import Stopper, drive, on_ctrl_c
 
 # Long enough for every process to hear of the moment before it comes.
 _NOTICE_S = 0.2
@@ -33,6 +33,7 @@ _MOMENT = struct.Struct("d")
 _TAIL_BYTES = 2000
 # A client that was told to stop has to say what it saw within this time.
 _STOPPING_S = 30.0
+_STOP = "stop"
 
 
 def measure_in_processes(shares: Sequence[Share], report: Callable[[Sequence[Counts]], None] | None) -> list[Measured]:
@@ -42,7 +43,8 @@ def measure_in_processes(shares: Sequence[Share], report: Callable[[Sequence[Cou
         clients = [stack.enter_context(_client(number, heard)) for number in range(len(shares))]
         for client, share in zip(clients, shares, strict=True):
             client.tell(pickle.dumps(share))
-        return _Conversation(clients, heard, report).measured()
+        with on_ctrl_c(lambda: heard.put((0, _STOP))):
+            return _Conversation(clients, heard, report).measured()
 
 
 class _Conversation:
@@ -64,12 +66,7 @@ class _Conversation:
 
     def measured(self) -> list[Measured]:
         while len(self._measured) < len(self._clients):
-            try:
-                self._hear()
-            except KeyboardInterrupt:
-                self._deadline_s = time.monotonic() + _STOPPING_S
-                for client in self._clients:
-                    client.stop()
+            self._hear()
         return [self._measured[number] for number in range(len(self._clients))]
 
     def _hear(self) -> None:
@@ -78,11 +75,13 @@ class _Conversation:
             number, said = self._heard.get(timeout=left_s if left_s is None else max(0.0, left_s))
         except queue.Empty:
             raise MeasurementError(f"a client process did not stop within {_STOPPING_S:g} s") from None
-        if said is None and number in self._measured:
-            return
-        if said is None:
+        if said == _STOP:
+            self._deadline_s = time.monotonic() + _STOPPING_S
+            for client in self._clients:
+                client.stop()
+        elif said is None and number not in self._measured:
             raise MeasurementError(self._clients[number].epitaph())
-        if said == "ready":
+        elif said == "ready":
             self._ready.add(number)
             if len(self._ready) == len(self._clients):
                 begin_s = time.perf_counter() + _NOTICE_S
@@ -92,7 +91,7 @@ class _Conversation:
             self._counts[number] = said
             if self._report is not None:
                 self._report(self._counts)
-        else:
+        elif isinstance(said, Measured):
             self._measured[number] = said
 
 

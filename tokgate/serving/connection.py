@@ -232,7 +232,9 @@ class Connection(asyncio.Protocol):
         else:
             answer.take(b"".join(self._body), self._arrived_s)
             answer.done = True
-        self._end(answer.verdict(), usable)
+        fault = answer.verdict()
+        # After an answer that broke off, some servers close the connection without having said so.
+        self._end(fault, usable and fault is None and answer.done)
 
     def _fail(self, failure: Failure, detail: str) -> None:
         if self._answer is not None:

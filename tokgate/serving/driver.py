@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokgate.serving.alarm import Alarm
 from tokgate.serving.answer import Answer, Fault
 from tokgate.serving.connection import Connection, RefusedError, connect
 from tokgate.serving.looplag import LoopLag
 from tokgate.serving.record import Failure, RequestRecord
 from tokgate.serving.request import Request, Target
-from tokgate.serving.timerfd import TimerFile
 from tokgate.serving.wire import request_bytes, request_head
 
 # uvicorn, and so vLLM, closes a connection that was idle for 5 s.
@@ -107,6 +107,7 @@ class Driver:
         self._output_tokens = self._failed = self._refusals = 0
         self._schedule_lag_s: array[float] = array("d")
         self._started_s = math.inf
+        self._alarm = Alarm()
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -128,6 +129,7 @@ class Driver:
             await self._until_stopped(self._prepare())
             return await self._measure(start, report)
         finally:
+            self._alarm.close()
             for connection in self._idle:
                 connection.close()
             # Their sockets are closed in the loop's next turns.
@@ -196,8 +198,7 @@ class Driver:
 
         left = iter(range(len(self._share.requests)))
         cap = min(self._share.max_concurrency or len(self._share.requests), len(self._share.requests))
-        with contextlib.closing(TimerFile()) as timer:
-            await _wait_until(started_s, timer)
+        await self._alarm.wait(started_s)
         await _all(slot() for _ in range(cap))
 
     async def _open_loop(self, started_s: float) -> None:
@@ -217,13 +218,14 @@ class Driver:
         slots = asyncio.Semaphore(share.max_concurrency) if share.max_concurrency is not None else None
         tasks: set[asyncio.Task[None]] = set()
         try:
-            with contextlib.closing(TimerFile()) as timer:
-                while due and not self._server_is_gone:
-                    due_s, index = due.popleft()
-                    await _wait_until(due_s, timer)
-                    task = asyncio.ensure_future(one(index, due_s))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
+            while due:
+                due_s, index = due.popleft()
+                await self._alarm.wait(due_s)
+                if self._server_is_gone:
+                    break
+                task = asyncio.ensure_future(one(index, due_s))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
         finally:
             await _cancelled(tasks)
@@ -290,6 +292,8 @@ class Driver:
             connection = await connect(self._share.target, self._share.timeout_s, self._tls)
         except RefusedError:
             self._refusals += 1
+            if self._server_is_gone:
+                self._alarm.ring()
             raise
         self._refusals = 0
         return connection
@@ -302,24 +306,6 @@ class Driver:
 def _wires(share: Share) -> list[bytes]:
     heads = {stream: request_head(share.target, stream) for stream in (False, True)}
     return [request_bytes(heads[request.stream], request) for request in share.requests]
-
-
-async def _wait_until(due_s: float, timer: TimerFile) -> None:
-    if time.perf_counter() >= due_s:
-        return
-    loop = asyncio.get_running_loop()
-    due: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not due.done():
-            due.set_result(None)
-
-    timer.set(due_s)
-    loop.add_reader(timer.fileno, wake)
-    try:
-        await due
-    finally:
-        loop.remove_reader(timer.fileno)
 
 
 async def _all(work: Iterator[Awaitable[None]]) -> None:

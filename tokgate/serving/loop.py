@@ -34,7 +34,8 @@ class Stopper:
     """Ends a share early: by Ctrl-C where signals are ours to take, or from another thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal may come while the same thread holds it.
+        self._lock = threading.RLock()
         self._stop: Callable[[], object] | None = None
         self._stopped = False
 
@@ -49,22 +50,29 @@ class Stopper:
     def stops(self, stop: Callable[[], None]) -> Iterator[None]:
         """In the running loop: calls `stop` there when asked to."""
         loop = asyncio.get_running_loop()
-        takes_signals = threading.current_thread() is threading.main_thread()
-        before = signal.getsignal(signal.SIGINT)
         with self._lock:
             self._stop = functools.partial(loop.call_soon_threadsafe, stop)
             if self._stopped:
                 stop()
-        if takes_signals:
-            loop.add_signal_handler(signal.SIGINT, stop)
         try:
-            yield
+            with on_ctrl_c(self.stop):
+                yield
         finally:
-            if takes_signals:
-                loop.remove_signal_handler(signal.SIGINT)
-                signal.signal(signal.SIGINT, before)
             with self._lock:
                 self._stop = None
+
+
+@contextlib.contextmanager
+def on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop` in place of raising KeyboardInterrupt anywhere; only the main thread may take signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tls_context(scheme: str) -> ssl.SSLContext | None:

@@ -77,8 +77,13 @@ class Messages:
 
 
 def error(message: str, kind: str, code: int) -> bytes:
-    """The body of an error, and the message of one inside a stream."""
+    """The body of an error."""
     return _encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def error_event(message: str, kind: str, code: int) -> bytes:
+    """An error inside a stream, which vLLM writes with white space."""
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
 
 
 def error_object(message: str, kind: str, code: int) -> bytes:

@@ -17,6 +17,7 @@ from tokgate.stub.asked import PATHS
 from tokgate.stub.player import Answer
 from tokgate.stub.script import After
 from tokgate.stub.site import Site
+from tokgate.stub.truth import Record, Truth
 
 # SO_LINGER on, for 0 seconds: closing sends RST.
 _RESET = struct.pack("ii", 1, 0)
@@ -29,6 +30,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._parser = httptools.HttpRequestParser(self)
         self._answer: Answer | None = None
+        self._is_busy = False
         self._read_s = 0.0
         self._url = b""
         self._body: list[bytes] = []
@@ -42,10 +44,7 @@ class Connection(asyncio.Protocol):
         self._fd = self._socket.fileno()
 
     def data_received(self, data: bytes) -> None:
-        self._site.inbox.put(self._read, data)
-
-    def _read(self, data: bytes, arrived_s: float) -> None:
-        self._read_s = arrived_s
+        self._read_s = time.perf_counter()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -76,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._answer is not None or self._transport.is_closing():
+        if self._is_busy or self._transport.is_closing():
             self._transport.abort()
             return
         self._keep_alive = self._parser.should_keep_alive()
@@ -89,6 +88,15 @@ class Connection(asyncio.Protocol):
             return
         truth = self._site.truth
         record = truth.arrive(parts.path.decode(), self._read_s)
+        self._is_busy = True
+        # First all that has come is read: of 200 requests at once the last would seem to arrive 20 ms late.
+        self._site.inbox.put(lambda: self._respond(record, truth, is_chat))
+
+    def _respond(self, record: Record, truth: Truth, is_chat: bool) -> None:
+        if self._transport.is_closing():
+            record.client_gone_s = time.perf_counter()
+            truth.leave()
+            return
         script = self._site.script(record, b"".join(self._body), is_chat)
         self._answer = Answer(script, record, truth, self._send, self._end)
         self._site.player.begin(self._answer)
@@ -117,7 +125,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def _end(self, after: After) -> None:
-        self._answer = None
+        self._answer, self._is_busy = None, False
         if after is After.RESET:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()

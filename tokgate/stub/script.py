@@ -206,7 +206,7 @@ def _ending_bytes(kind: str, texts: Messages) -> bytes:
     wrong = "a fault of the stub server, as asked for", "InternalServerError", 500
     message = _chunk(texts.tokens(1, 1))
     if kind == "error-message":
-        return _chunk(messages.error(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK
+        return _chunk(messages.error_event(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK
     if kind == "error-object":
         return _chunk(messages.error_object(*wrong)) + _chunk(b"[DONE]") + wire.LAST_CHUNK
     return {

@@ -26,6 +26,14 @@ def test_a_good_result_has_no_fault():
         assert notes(parse(data, "run.json")) == []
 
 
+def test_a_client_that_was_too_slow_is_a_fault_where_tokgate_wrote_the_file():
+    assert faults_of(result(tokgate={"client_fault": "the client used 99% of a core"})) == [
+        "the client used 99% of a core"
+    ]
+    for own in ({"client_fault": None}, {}, None, 3):
+        assert faults_of(result(tokgate=own)) == []
+
+
 def test_a_file_of_an_older_vllm_says_nothing_of_failures():
     for data in (without("failed"), result(failed=None)):
         assert faults_of(data) == []

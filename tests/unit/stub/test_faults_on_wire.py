@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.stub.wires import Reply, Wire, request, talk
 from tokgate.stub.faults import HARMLESS, INSTEAD, MID_STREAM, STATUSES, THROUGHOUT
+from tokgate.stub.schedule import Pace
 
 pytestmark = pytest.mark.unit
 
@@ -95,25 +96,13 @@ def test_html_is_a_whole_response_of_a_proxy():
 
 
 def test_reset_mid_stream_is_an_rst_after_the_tokens():
-    async def scene(wire: Wire) -> tuple[bytes, bool]:
-        body = json.dumps({"prompt": "a", "max_tokens": 6, "stream": True}).encode()
-        reader, writer = await wire.open(request("POST", "/v1/completions", body))
-        read = b""
-        try:
-            while piece := await reader.read(1 << 16):
-                read += piece
-        except ConnectionResetError:
-            return read, True
-        finally:
-            writer.close()
-        return read, False
+    async def scene(wire: Wire) -> Reply:
+        return await wire.ask()
 
     # The tokens must be read before the reset takes them away.
-    from tokgate.stub.schedule import Pace
-
-    read, reset = talk(scene, "0:reset-mid-stream:2", pace=Pace(ttft_s=0.0, itl_s=0.2))
-    assert read.count(b"data: ") == 2
-    assert reset
+    reply = talk(scene, "0:reset-mid-stream:2", pace=Pace(ttft_s=0.0, itl_s=0.2))
+    assert reply.text == " tok" * 2
+    assert reply.reset
 
 
 def test_cut_ends_inside_a_chunk():
@@ -144,6 +133,7 @@ def test_short_looks_whole_but_has_fewer_tokens():
 def test_an_error_message_comes_after_the_tokens_and_ends_the_stream_correctly(chat, tokens):
     reply = fault(f"error-message:{tokens}", chat)
     assert reply.text == " tok" * min(tokens, 6)
+    assert reply.events[-2].startswith(b'{"error": {')
     error = json.loads(reply.events[-2])["error"]
     assert (error["type"], error["code"]) == ("InternalServerError", 500)
     assert reply.events[-1] == b"[DONE]"

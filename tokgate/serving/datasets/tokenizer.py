@@ -14,6 +14,7 @@ from tokgate.errors import InputError
 # So many vLLM makes, and then sends what it has.
 _TRIES_OF_VLLM = 10
 _TRIES = 100
+_MOST_CUT = 8
 
 
 class Tokenizer(Protocol):
@@ -74,13 +75,13 @@ def fitted(
         missing = length - len(ids)
         if missing == 0:
             break
-        # A cut may split a character, and its pieces be as many tokens as before, for ever: then cut off more. What is
-        # drawn by then comes from elsewhere, so that the prompts that follow are vLLM's again.
-        beyond = max(0, tried + 1 - _TRIES_OF_VLLM)
+        # A cut may split a character, and its pieces be as many tokens as before, for ever: then cut off some more, and
+        # draw those anew. What is drawn by then comes from elsewhere, so that the prompts that follow are vLLM's again.
+        astray = tried >= _TRIES_OF_VLLM
         if missing < 0:
-            ids = ids[: max(0, length - beyond)]
+            ids = ids[: max(0, length - int(own.integers(1, _MOST_CUT))) if astray else length]
         else:
-            drawn = own.integers(0, tokenizer.vocab_size, size=missing) if beyond else draw(missing)
+            drawn = own.integers(0, tokenizer.vocab_size, size=missing) if astray else draw(missing)
             ids = [*ids, *drawn.tolist()]
         text, ids = _round_trip(tokenizer, ids)
     return text, ids

@@ -35,6 +35,9 @@ from tokgate.session import Row, Session
 # What runs in this process; the versions of what measures come from the interpreter that measures.
 SOFTWARE = ("tokgate", "numpy", "scipy", "pytest", "pytest-benchmark")
 
+# Of rows that a server is measured by: what its load client is made of.
+CLIENT_SOFTWARE = ("uvloop", "httptools")
+
 
 class DeviceRun:
     """Measures the groups of one matrix when their rows are asked for, and keeps what they gave."""
@@ -204,24 +207,28 @@ class DeviceRun:
     @property
     def _work(self) -> dict[str, dict[str, float]]:
         """What each measured scenario has to read and compute at least."""
-        return {
-            row.id: work_of(
-                self._setting.sources[row.group.shape].shape,
-                row.group.engine,
-                row.group.precision,
-                row.batch,
-                row.prompt_len,
-                row.output_len,
-            ).figures()
-            for row in self._selected
-            if row.group.id in self._results
-        }
+        return {row.id: self._work_of(row) for row in self._selected if row.group.id in self._results}
+
+    def _work_of(self, row: Scenario) -> dict[str, float]:
+        """Of a server's row its decode steps: requests that come one by one are not prefilled all at once."""
+        shape = self._setting.sources[row.group.shape].shape
+        group = row.group
+        work = work_of(shape, group.loader, group.precision, row.batch, row.prompt_len, row.output_len).figures()
+        if row.traffic is None:
+            return work
+        if self._setting.remote is not None or row.traffic.prompts == "mixed" or row.traffic.open_share is not None:
+            return {}
+        return {name: value for name, value in work.items() if name.startswith("decode")}
 
     @property
     def _software(self) -> dict[str, str]:
+        if self._setting.remote is not None:
+            return machines.software((*SOFTWARE, *CLIENT_SOFTWARE))
+        serves = any(row.group.serves for row in self._selected)
         measured = environment(self._setting.python).versions
         weights = {f"weights of {source.model_id}": source.identity for source in self._weights()}
-        return {**machines.software(SOFTWARE), **measured, **weights}
+        own = machines.software((*SOFTWARE, *CLIENT_SOFTWARE) if serves else SOFTWARE)
+        return {**own, **measured, **weights}
 
     def _weights(self) -> list[ModelSource]:
         """The models that were measured; what they are made of is recorded, as a name alone can lie."""

@@ -23,6 +23,7 @@ import zlib
 from collections.abc import MutableMapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Launch:
         if self._plan.device == "gpu":
             self._measure_peaks()
         load_started = time.perf_counter()
-        self._engine = engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
+        self._engine = self._load()
         self._emit(
             {
                 "event": "loaded",
@@ -84,6 +85,9 @@ class Launch:
                 "discarded_s": self._discarded_s,
             }
         )
+
+    def _load(self) -> Any:
+        return engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
 
     def _check_accuracy(self) -> None:
         """Not where there is nothing to compare with: a skeleton, whose weights the engine makes up."""

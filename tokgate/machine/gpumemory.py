@@ -1,4 +1,4 @@
-"""Whether GPUs are free before an engine is loaded: what outlived a crash may hold their memory for ever.
+"""Whether GPUs are free before an engine is loaded, and after a server: what outlives a crash holds memory for ever.
 
 nvidia-ml-py and the standard library.
 """
@@ -22,7 +22,13 @@ RELEASE_S = 30.0
 _LOOK_S = 0.2
 
 
-def await_free(nvml: Any, devices: Sequence[Device], wait_s: float = RELEASE_S, root: Path = REAL_ROOT) -> None:
+def await_free(
+    nvml: Any,
+    devices: Sequence[Device],
+    wait_s: float = RELEASE_S,
+    root: Path = REAL_ROOT,
+    when: str = "before anything is loaded",
+) -> None:
     """Returns once at most a tenth of each GPU's memory is held, by whomever; a GPU that does not tell is free.
 
     Raises MeasurementError after `wait_s` seconds, naming who holds it.
@@ -30,7 +36,7 @@ def await_free(nvml: Any, devices: Sequence[Device], wait_s: float = RELEASE_S, 
     deadline_s = time.monotonic() + wait_s
     while held := [device for device in devices if _is_held(nvml, device)]:
         if time.monotonic() >= deadline_s:
-            raise MeasurementError("; ".join(_told(nvml, device, root) for device in held))
+            raise MeasurementError("; ".join(_told(nvml, device, root, when) for device in held))
         time.sleep(_LOOK_S)
 
 
@@ -39,7 +45,7 @@ def _is_held(nvml: Any, device: Device) -> bool:
     return memory is not None and memory.used > _MOST_HELD * memory.total
 
 
-def _told(nvml: Any, device: Device, root: Path) -> str:
+def _told(nvml: Any, device: Device, root: Path, when: str) -> str:
     memory = nvml.nvmlDeviceGetMemoryInfo(device.handle)
     held = f"{memory.used / 1e9:.1f} of {memory.total / 1e9:.1f} GB of GPU {device.uuid}"
     others = foreign_now(nvml, device, root)
@@ -50,6 +56,6 @@ def _told(nvml: Any, device: Device, root: Path) -> str:
     who = named or "none that can be seen from here: another container, or another user"
     find = "one that outlived a crash: kill -9 PID" if others else "nvidia-smi on the host names them"
     return (
-        f"{held} are held before anything is loaded (limit {_MOST_HELD:.0%}), by {who}: stop them ({find}), or choose "
+        f"{held} are held {when} (limit {_MOST_HELD:.0%}), by {who}: stop them ({find}), or choose "
         "another GPU with CUDA_VISIBLE_DEVICES"
     )

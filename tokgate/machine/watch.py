@@ -43,6 +43,8 @@ class Watch(Protocol):
 
 def open_watch(plan: LaunchPlan) -> Watch:
     """The watch of what the plan's engine runs on. Raises TokgateError where its GPUs cannot be asked."""
+    if plan.server is not None and plan.server.base_url:
+        return HostWatch()
     return GpuWatch(plan.gpus, os.environ) if plan.device == "gpu" else CpuWatch(plan.threads)
 
 
@@ -70,6 +72,20 @@ class CpuWatch:
         return Watched(
             {"use": asdict(use), "probe_s": [self._before_s, after_s]}, disturbance(use, self._limits) or fault
         )
+
+
+class HostWatch:
+    """Of a server elsewhere: whether the load client's host had cores left."""
+
+    def settle(self) -> None: ...
+
+    def start(self) -> None:
+        self._use = RoundWatch()
+        self._use.start()
+
+    def stop(self) -> Watched:
+        use = self._use.stop()
+        return Watched({"use": asdict(use)}, disturbance(use, _HOST_LIMITS))
 
 
 class GpuWatch:

@@ -94,6 +94,7 @@ def bench_flags(row: PlanRow, base_url: str, model: str, tokenizer: str, seed: i
         "temperature": 0,
         "seed": seed,
         "percentile-metrics": "ttft,tpot,itl,e2el",
+        "metric-percentiles": "99",
         "result-dir": result.parent,
         "result-filename": result.name,
     }

@@ -123,6 +123,8 @@ class ServingLaunch(Launch):
         peak_bytes = family_peak_rss_bytes()
         started_here = self._process is not None and load is not None
         costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
+        # Measured again, requests that failed would still have failed.
+        disturbed = [watched.disturbed, driven.late] if driven.fault is None else []
         return {
             "event": "round",
             "scenario": row.scenario,
@@ -134,7 +136,7 @@ class ServingLaunch(Launch):
             "server": used and asdict(used),
             "peak_rss_bytes": peak_bytes,
             **watched.figures,
-            "disturbed": "; ".join(each for each in (watched.disturbed, driven.late) if each) or None,
+            "disturbed": "; ".join(each for each in disturbed if each) or None,
         }
 
     def _load_of(self, number: int, row: PlanRow) -> Load | None:

@@ -48,6 +48,9 @@ from tokgate.worker import Launch, show_gpus
 
 _WARMUP_TOKENS = 8
 _PROGRESS_S = 20.0
+# One client process keeps up with so many streams of a fast server; where there are cores for more, more are started.
+_STREAMS_PER_PROCESS = 100
+_CORES_PER_PROCESS = 4
 # Of the time in which the worker has to report something: the server's start has to be over before.
 _START_SHARE = 0.9
 
@@ -147,7 +150,7 @@ class ServingLaunch(Launch):
         rate = self._rate(row)
         requests = self._requests(row, self._seed(row, number))
         starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
-        return Load(self._target, requests, None if rate else row.batch, starts_s)
+        return Load(self._target, requests, None if rate else row.batch, starts_s, processes=self._processes(row))
 
     def _drive(self, row: PlanRow, load: Load) -> Driven:
         result = self._run(load)
@@ -168,6 +171,12 @@ class ServingLaunch(Launch):
         tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
         return Driven(total_s, figures, fault, None, tokens)
 
+    def _processes(self, row: PlanRow) -> int:
+        """Of the load client. Where it has a core of its own, that is one."""
+        if self._cores is not None:
+            return 1
+        return max(1, min(row.batch // _STREAMS_PER_PROCESS, len(usable_cpus()) // _CORES_PER_PROCESS))
+
     def _rate(self, row: PlanRow) -> float | None:
         """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
         if row.traffic is None or row.traffic.open_share is None:
@@ -175,7 +184,7 @@ class ServingLaunch(Launch):
         shape = row.batch, row.prompt_len, row.output_len
         if shape not in self._found_rates:
             requests = self._requests(row, self._seed(row, "capacity"))
-            result = self._run(Load(self._target, requests, row.batch))
+            result = self._run(Load(self._target, requests, row.batch, processes=self._processes(row)))
             self._check_server()
             self._found_rates[shape] = len(result.successes) / result.duration_s
             self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": self._found_rates[shape]})

@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from tokgate.serving.answer import Answer, Fault, quoted
-from tokgate.serving.events import EventError, EventSplitter
+from tokgate.serving.events import EventError
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Target
 
@@ -151,12 +151,10 @@ class Connection(asyncio.Protocol):
                 self._end(self._refused(), usable=False)
             return
         try:
-            events = self._events.feed(body)
+            answer.feed(body, self._arrived_s)
         except EventError as error:
             self._fail(Failure.MALFORMED, str(error))
             return
-        for event in events:
-            answer.take(event, self._arrived_s)
         if answer.fault is not None:
             self._end(answer.fault, usable=False)
 
@@ -172,7 +170,6 @@ class Connection(asyncio.Protocol):
     def _start_answer(self) -> None:
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
-        self._events = EventSplitter()
         self._body: list[bytes] = []
         self._kept = 0
         self._streams = False
@@ -227,8 +224,7 @@ class Connection(asyncio.Protocol):
             self._end(self._refused(), usable)
             return
         if self._streams:
-            for event in self._events.close():
-                answer.take(event, self._arrived_s)
+            answer.close(self._arrived_s)
         else:
             answer.take(b"".join(self._body), self._arrived_s)
             answer.done = True

@@ -65,11 +65,13 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._start_answer()
         self._answer = answer
-        self._ending = loop.create_future()
+        # Writing to a lost connection ends the exchange at once, before there is anybody to wait for it.
+        ending: asyncio.Future[Fault | None] = loop.create_future()
+        self._ending = ending
         deadline = loop.call_later(timeout_s, self._time_out, timeout_s)
         try:
             self._write(wire)
-            return await self._ending
+            return await ending
         finally:
             deadline.cancel()
             if self._answer is not None:

@@ -167,11 +167,11 @@ class ServingLaunch(Launch):
         model_dir = self._plan.model_dir
         clients = BothClients(self._server.python, self._base_url, self._server.model, model_dir, folder)
         with confined_to(self._cores.client if self._cores else None):
-            figures, fault, total_s = clients.run(row, number)
+            found = clients.run(row, number)
         self._check_server()
         # Both commands were held to them.
         tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
-        return Driven(total_s, figures, fault, None, tokens)
+        return Driven(found.total_s, found.figures, found.fault, found.doubt, tokens)
 
     def _processes(self, row: PlanRow) -> int:
         """Of the load client. Where it has a core of its own, that is one."""

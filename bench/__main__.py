@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
+from bench import serving
+from bench.result import Result
 from tokgate.child import run_child
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
@@ -30,26 +28,6 @@ from tokgate.models.source import resolve
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "qwen2.5-0.5b"
 PAIRS = 12
-
-
-@dataclass(frozen=True)
-class Result:
-    """A line of the table. `values` are ratios or figures of single turns; `goal` is what they should reach."""
-
-    what: str
-    values: Sequence[float]
-    goal: str
-    unit: str = "x"
-
-    def cells(self) -> tuple[str, str, str, str]:
-        """Geometric mean and its 95% interval (Student's t on logs)."""
-        logs = np.log(np.asarray(self.values))
-        mean = float(np.exp(logs.mean()))
-        interval = ""
-        if len(logs) > 1:
-            half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-            interval = f"{mean * math.exp(-half):.2f} to {mean * math.exp(half):.2f}"
-        return self.what, f"{mean:.2f}{self.unit}", interval, self.goal
 
 
 class Side:
@@ -187,6 +165,7 @@ def main() -> None:
         bandwidth_share(fp32, vocab_size, bytes_per_token),
         collection(),
         *outside_rounds(),
+        *serving.results(tokenizer=built("transformers", "fp32")),
     ]
     for result in results:
         table.add_row(*result.cells())

@@ -41,13 +41,18 @@ def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
     They bear the name of its model. What precision it computes in is not known: that of the matrix's first rows is
     taken. Raises InputError where the matrix has no such row.
     """
-    plain = [row for row in matrix.scenarios if row.group.serves and not row.group.variants]
+    plain = [row for row in matrix.scenarios if row.group.serves and not row.group.variants and _is_ours(row)]
     if not plain:
         raise InputError("--perf-base-url is for serving rows at default settings, and this matrix has none")
     own = [row for row in plain if row.group == plain[0].group]
     rows = replace(matrix, scenarios=tuple(own))
     name = check_slug("the served model's name", re.sub(r"[^a-z0-9._-]", "-", model_part(remote.model)))
     return rows.with_models(lambda shape: name)
+
+
+def _is_ours(row: Scenario) -> bool:
+    """Whether the load client alone sends it; vllm bench serve wants the model's tokenizer."""
+    return row.traffic is None or not row.traffic.both_clients
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

@@ -28,3 +28,9 @@ def usable_cores(root: Path = REAL_ROOT) -> int:
     cpus = len(usable_cpus(root))
     quota = cpu_quota(root)
     return cpus if quota is None else max(1, min(cpus, int(quota)))
+
+
+def sibling_cpus(cpu: int, root: Path = REAL_ROOT) -> frozenset[int]:
+    """The CPUs that are threads of one core with `cpu`, itself among them."""
+    siblings = read_text(root, f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return cpu_list(siblings or "") | {cpu}

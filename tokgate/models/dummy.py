@@ -88,11 +88,11 @@ def plan_shards(sizes: dict[str, tuple[int, ...]], shard_bytes: int) -> list[lis
 def write_tokenizer(vocab_size: int, folder: Path) -> None:
     """A tokenizer of exactly `vocab_size` tokens of printable ASCII: a space and a word of letters each.
 
-    But for the first 27, the letters and the space themselves, decode and encode undo each other. Under a usual byte-level tokenizer a random model's output is
-    fragments of bytes, which a streaming server holds back until a character is whole; here each token is shown as it
-    comes. It is a byte-level BPE all the same: transformers 5 loads a Qwen2 model's tokenizer as one, whatever it was
-    saved as. The words are all of one letter, of two, and so on, so that each begins with one that is there too: a
-    merge a word makes it.
+    But for the first 27, the letters and the space themselves, decode and encode undo each other. Under a usual
+    byte-level tokenizer a random model's output is fragments of bytes, which a streaming server holds back until a
+    character is whole; here each token is shown as it comes. It is a byte-level BPE all the same: transformers 5 loads
+    a Qwen2 model's tokenizer as one, whatever it was saved as. The words are all of one letter, of two, and so on, so
+    that each begins with one that is there too: a merge a word makes it.
     """
     alphabet = [*string.ascii_lowercase, _SPACE]
     words = list(itertools.islice(_words(), vocab_size - len(alphabet)))

@@ -18,7 +18,11 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 def print_checks(as_json: bool) -> int:
     """Prints every check with what to do about it; returns 0, or 4 if a measurement here would be invalid."""
-    found = checks(cache_folder=default_cache_root())
+    return print_found(checks(cache_folder=default_cache_root()), as_json)
+
+
+def print_found(found: list[Check], as_json: bool) -> int:
+    """The same for checks made elsewhere."""
     if as_json:
         print(json.dumps([asdict(check) for check in found], indent=1))
     else:

@@ -43,7 +43,8 @@ _SEVERITY = (
     Verdict.PASS,
 )
 _CHANGE_WIDTH = 30
-_COLUMNS = (("", 13, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
+_NAME_WIDTH = 13
+_COLUMNS = (("", _NAME_WIDTH, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
             ("worse by [interval]", _CHANGE_WIDTH, "left"), ("verdict", 12, "left"))  # fmt: skip
 # The column of the throughput needs no name, and the longest name no more than this.
 _LABELS = {"output_throughput": "", "cpu_time_per_token": "cpu "}
@@ -54,9 +55,9 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     """Writes the run's table into pytest's summary, and where its session file is."""
     session = run.session()
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
-    width = min(terminalreporter._tw.fullwidth, 100)
+    width = max(min(terminalreporter._tw.fullwidth, 100), _least_width(session))
     text = io.StringIO()
-    console = Console(file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False)
+    console = Console(file=text, width=width, force_terminal=terminalreporter.hasmarkup, highlight=False)
     console.print(render(session, run.shown_verdict(), run.skipped()))
     terminalreporter.write(text.getvalue())
     for line in [*trace_lines(run.results), *closing_words(session, run.session_path)]:
@@ -90,7 +91,9 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -
 
 def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: SessionVerdict) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name, width, side in _COLUMNS:
+    longest = max(len(scenario.removeprefix(f"{group}.")) for scenario in scenarios)
+    for name, least, side in _COLUMNS:
+        width = least if name else max(least, longest)
         table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
     for scenario in scenarios:
         values = {row.metric: row for row in rows if row.scenario == scenario}
@@ -102,6 +105,13 @@ def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: S
             Text(str(judged.verdict), style=_STYLES[judged.verdict]) if judged else "",
         )
     return table
+
+
+def _least_width(session: Session) -> int:
+    """80 columns, and what a server's rows need for longer names."""
+    groups = scenarios_by_group(session.rows).items()
+    names = [scenario.removeprefix(f"{group}.") for group, scenarios in groups for scenario in scenarios]
+    return 80 + max([0, *(len(name) - _NAME_WIDTH for name in names)])
 
 
 def worst(rows: Iterable[RowVerdict]) -> RowVerdict | None:

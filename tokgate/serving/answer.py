@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tokgate.serving.events import EventSplitter
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Request
 
@@ -55,11 +56,24 @@ class Fault:
 class Answer:
     """Gathers the messages of one answer. `fault` is set as soon as one of them makes a success impossible."""
 
-    __slots__ = ("_text", "done", "fault", "finished", "message_s", "output_tokens", "prompt_tokens", "request")
+    __slots__ = (
+        "_arrive",
+        "_events",
+        "_text",
+        "done",
+        "fault",
+        "finished",
+        "message_s",
+        "output_tokens",
+        "prompt_tokens",
+        "request",
+    )
 
     def __init__(self, request: Request, keep_text: bool) -> None:
         self.request = request
         self.message_s = array("d")
+        self._arrive = self.message_s.append
+        self._events = EventSplitter()
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None
         self.done = False
@@ -70,6 +84,22 @@ class Answer:
     @property
     def text(self) -> str:
         return "".join(self._text or ())
+
+    def feed(self, piece: bytes, arrived_s: float) -> None:
+        """Bytes of an event stream. Raises EventError for what is none."""
+        if piece[:6] == b"data: " and piece[-2:] == b"\n\n" and self._events.is_between:
+            # Nearly every piece is one whole event: servers write event by event.
+            data = piece[6:-2]
+            if b"\n" not in data and b"\r" not in data:
+                self.take(data, arrived_s)
+                return
+        for data in self._events.feed(piece):
+            self.take(data, arrived_s)
+
+    def close(self, arrived_s: float) -> None:
+        """The event stream has ended."""
+        for data in self._events.close():
+            self.take(data, arrived_s)
 
     def take(self, data: bytes, arrived_s: float) -> None:
         """One message: the data of an event, or the whole of an answer that is not streamed."""
@@ -83,7 +113,7 @@ class Answer:
             return
         choices = message.choices
         if choices:
-            self.message_s.append(arrived_s)
+            self._arrive(arrived_s)
             self.finished = choices[-1].finish_reason is not None
             if self._text is not None:
                 self._text.append(_text(choices[0]))

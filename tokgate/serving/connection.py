@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from tokgate.serving.answer import Answer, Fault, quoted
-from tokgate.serving.events import EventError, EventSplitter
+from tokgate.serving.events import EventError
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Target
 
@@ -65,11 +65,13 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._start_answer()
         self._answer = answer
-        self._ending = loop.create_future()
+        # Writing to a lost connection ends the exchange at once, before there is anybody to wait for it.
+        ending: asyncio.Future[Fault | None] = loop.create_future()
+        self._ending = ending
         deadline = loop.call_later(timeout_s, self._time_out, timeout_s)
         try:
             self._write(wire)
-            return await self._ending
+            return await ending
         finally:
             deadline.cancel()
             if self._answer is not None:
@@ -151,12 +153,10 @@ class Connection(asyncio.Protocol):
                 self._end(self._refused(), usable=False)
             return
         try:
-            events = self._events.feed(body)
+            answer.feed(body, self._arrived_s)
         except EventError as error:
             self._fail(Failure.MALFORMED, str(error))
             return
-        for event in events:
-            answer.take(event, self._arrived_s)
         if answer.fault is not None:
             self._end(answer.fault, usable=False)
 
@@ -172,7 +172,6 @@ class Connection(asyncio.Protocol):
     def _start_answer(self) -> None:
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
-        self._events = EventSplitter()
         self._body: list[bytes] = []
         self._kept = 0
         self._streams = False
@@ -227,8 +226,7 @@ class Connection(asyncio.Protocol):
             self._end(self._refused(), usable)
             return
         if self._streams:
-            for event in self._events.close():
-                answer.take(event, self._arrived_s)
+            answer.close(self._arrived_s)
         else:
             answer.take(b"".join(self._body), self._arrived_s)
             answer.done = True

@@ -35,6 +35,16 @@ _TAIL_CHARS = 2000
 
 
 @dataclass(frozen=True)
+class CrossCheck:
+    """One round by both. `fault`: other work than was asked for; `doubt`: why the timings cannot be believed."""
+
+    figures: dict[str, float]
+    fault: str | None
+    doubt: str | None
+    total_s: float
+
+
+@dataclass(frozen=True)
 class BothClients:
     """The two commands: the one of the server's interpreter `python`, the other of this one."""
 
@@ -44,16 +54,15 @@ class BothClients:
     tokenizer: str
     folder: Path
 
-    def run(self, row: PlanRow, number: int) -> tuple[dict[str, float], str | None, float]:
-        """Figures by metric, why they cannot be believed, if so, and the seconds of both. Rounds go ABBA.
-
-        Raises MeasurementError where a command fails.
-        """
+    def run(self, row: PlanRow, number: int) -> CrossCheck:
+        """One round: each client once, in the order ABBA. Raises MeasurementError where a command fails."""
         turns = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
         files = {whose: self._measure(whose, row, number) for whose in turns}
         figures = {name: value for whose, file in files.items() for name, value in _figures(whose, file).items()}
-        faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _faults(file, row)]
-        return figures, "; ".join(faults) or None, sum(file.duration_s for file in files.values())
+        faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _work_faults(file, row)]
+        doubts = [f"{whose}'s client: {doubt}" for whose, file in files.items() for doubt in vllm_result.faults(file)]
+        seconds = sum(file.duration_s for file in files.values())
+        return CrossCheck(figures, "; ".join(faults) or None, "; ".join(doubts) or None, seconds)
 
     def _measure(self, whose: str, row: PlanRow, number: int) -> VllmFile:
         path = self.folder / f"{whose}-{number}.json"
@@ -112,8 +121,10 @@ def _figures(whose: str, file: VllmFile) -> dict[str, float]:
     return {f"{_PREFIX[whose]}{name}": value for name, value in figures.items() if value > 0}
 
 
-def _faults(file: VllmFile, row: PlanRow) -> list[str]:
-    found = vllm_result.faults(file)
+def _work_faults(file: VllmFile, row: PlanRow) -> list[str]:
+    found = []
+    if file.completed != row.requests:
+        found.append(f"{row.requests - file.completed} of {row.requests} requests failed")
     if file.total_output_tokens != row.output_tokens:
         found.append(f"{file.total_output_tokens} output tokens; asked for were {row.output_tokens}")
     if abs(file.total_input_tokens - row.prompt_tokens) > _PROMPT_SLACK * row.prompt_tokens:

@@ -20,9 +20,12 @@ class EventError(TokgateError):
 
 
 class EventSplitter:
-    """Takes the bytes of one stream as they come, and gives the data of the events that they complete."""
+    """Takes the bytes of one stream as they come, and gives the data of the events that they complete.
 
-    __slots__ = ("_at_start", "_data", "_half_line", "_held", "_skip_lf")
+    `is_between`: whether all events that have begun are complete, and an event may begin with the next byte.
+    """
+
+    __slots__ = ("_at_start", "_data", "_half_line", "_held", "_skip_lf", "is_between")
 
     def __init__(self) -> None:
         self._half_line: list[bytes] = []
@@ -30,27 +33,16 @@ class EventSplitter:
         self._data: list[bytes] = []
         self._at_start = True
         self._skip_lf = False
+        self.is_between = True
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Raises EventError for what is no field of an event, and beyond 16 MiB of one event."""
-        if piece[:5] == b"data:" and piece[-2:] == b"\n\n" and not (self._half_line or self._data or self._skip_lf):
-            # Nearly every piece is one whole event: servers write event by event.
-            whole = piece[5:-2]
-            if b"\n" not in whole and b"\r" not in whole:
-                self._at_start = False
-                return [whole[1:] if whole[:1] == b" " else whole]
-        return self._feed_lines(piece)
-
-    def close(self) -> list[bytes]:
-        """The event that the stream ended in, if any: some servers leave out the last empty line."""
-        return self._feed_lines(b"\n\n") if self._half_line or self._data else []
-
-    def _feed_lines(self, piece: bytes) -> list[bytes]:
         if self._skip_lf and piece:
             self._skip_lf = False
             piece = piece.removeprefix(b"\n")
         if b"\n" not in piece and b"\r" not in piece:
             self._hold(self._half_line, piece)
+            self.is_between = not (self._half_line or self._data)
             return []
         lines = b"".join([*self._half_line, piece]).splitlines(keepends=True)
         self._held -= sum(map(len, self._half_line))
@@ -59,7 +51,12 @@ class EventSplitter:
         if not lines[-1].endswith((b"\n", b"\r")):
             self._hold(self._half_line, lines.pop())
         events = [self._take_line(line.rstrip(b"\r\n")) for line in lines]
+        self.is_between = not (self._half_line or self._data or self._skip_lf)
         return [event for event in events if event is not None]
+
+    def close(self) -> list[bytes]:
+        """The event that the stream ended in, if any: some servers leave out the last empty line."""
+        return self.feed(b"\n\n") if self._half_line or self._data else []
 
     def _take_line(self, line: bytes) -> bytes | None:
         """The event that this line ends, if it ends one."""

@@ -8,13 +8,13 @@ from array import array
 
 from tokgate.serving.timerfd import TimerFile
 
-_INTERVAL_S = 0.005
+_INTERVAL_S = 0.01
 
 
 class LoopLag:
-    """Samples, every 5 ms, how late the running loop learns of something that was due: so late it learns of bytes.
+    """Samples, every 10 ms, how late the running loop learns of something that was due: so late it learns of bytes.
 
-    A loop that was busy for 50 ms has missed ten samples; each counts with its own lag, as bytes that arrived then.
+    A loop that was busy for 50 ms has missed five samples; each counts with its own lag, as bytes that arrived then.
     """
 
     def __init__(self) -> None:

@@ -167,3 +167,18 @@ def test_telemetry_of_another_tool_is_no_obstacle():
     odd = night(9, decode=0.0625)
     odd.telemetry = {"work": ["?"]}
     assert explain(odd, nights(), scenario(0))[0].startswith("decode (tpot)")
+
+
+def test_what_the_server_told_of_itself_explains_its_row():
+    """Through acceptance: the accepted sessions keep what their servers told."""
+
+    def served(number, **figures):
+        return night(number, decode=0.05 if number < 9 else 0.08, telemetry={"served": {scenario(0): figures}})
+
+    baselines = store(served(number, preemptions=0.0, kv_cache_use=0.45) for number in range(5))
+    lines = explain(served(9, preemptions=41.0, kv_cache_use=0.99), baselines, scenario(0))
+    assert "preemptions 0 -> 41" in lines
+    assert "KV cache use 45% -> 99%" in lines
+    odd = served(9)
+    odd.telemetry = {"served": ["?"]}
+    assert not [line for line in explain(odd, baselines, scenario(0)) if "preemptions" in line]

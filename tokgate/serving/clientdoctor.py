@@ -1,0 +1,60 @@
+"""`tokgate doctor --client`: what the load client's figures are worth on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokgate.machine.check import Check
+from tokgate.serving.calibrate import COURSES, RATES, Calibration, Cores, at_rate, calibrate, two_cores
+
+# Of a rate that was asked of it the stub server has to keep so much to say anything about the client.
+_KEPT = 0.95
+_REMEDY = "end what else runs here, give the client cores of its own, or measure from a faster machine"
+
+
+def client_checks(tell: Callable[[str], None]) -> list[Check]:
+    """Takes half a minute; `tell` hears what is being done."""
+    cores = two_cores()
+    found = []
+    for course in COURSES:
+        tell(f"concurrency {course.concurrency:,}")
+        found.append(accuracy(calibrate(course, cores)))
+    return [*found, ceiling(cores, tell)]
+
+
+def accuracy(calibration: Calibration) -> Check:
+    name = f"client c={calibration.course.concurrency}"
+    faults = calibration.faults()
+    if not calibration.result.successes:
+        return Check(name, "fail", "; ".join(faults), _REMEDY)
+    errors, health = calibration.errors, calibration.result.health
+    seen = (
+        f"TTFT {1e3 * errors.ttft_s:+.2f} ms, TPOT {errors.tpot:+.2%}, P99 TPOT {errors.p99_tpot:+.2%} of the truth at"
+        f" {calibration.tokens_per_s:,.0f} tok/s; {1e6 * calibration.cpu_s_per_token:.1f} ms of CPU per 1,000 tokens,"
+        f" {health.cpu_share:.0%} of a core"
+    )
+    if faults:
+        return Check(name, "fail", f"{seen}: {'; '.join(faults)}", _REMEDY)
+    return Check(name, "ok", seen)
+
+
+def ceiling(cores: Cores, tell: Callable[[str], None]) -> Check:
+    """The most tokens a second that one process followed. No more is asked for once it, or the stub server, fails."""
+    name, followed = "client ceiling", 0.0
+    for rate in RATES:
+        tell(f"{rate:,} tok/s")
+        calibration = calibrate(at_rate(rate), cores)
+        kept = calibration.tokens_per_s
+        faults = calibration.faults()
+        if not faults:
+            followed = max(followed, kept)
+        if kept < _KEPT * rate:
+            limit = f"the stub server could write no faster ({kept:,.0f} of {rate:,})"
+            break
+        if faults:
+            limit = f"at {kept:,.0f}: {faults[0]}"
+            break
+    else:
+        limit = "no more was tried"
+    seen = f"one process follows {followed:,.0f} tok/s; {limit}"
+    return Check(name, "ok", seen) if followed else Check(name, "fail", seen, _REMEDY)

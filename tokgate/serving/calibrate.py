@@ -56,7 +56,7 @@ class Course:
         return [*pace, "--ttft-jitter", "exponential:0.3", "--itl-jitter", "exponential:0.3"]
 
 
-# At 1,000 all are sent at once, and the stub server needs 0.1 ms for each before it can write.
+# Where more are sent at once the first answer is later: the stub server needs 0.1 ms for each before it can write.
 COURSES = (
     Course(50, 150, 200, ttft_s=0.1, itl_s=0.01, max_ttft_error_s=0.003),
     Course(200, 400, 200, ttft_s=0.2, itl_s=0.02, max_ttft_error_s=0.006),

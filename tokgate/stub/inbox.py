@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 # So long it works before the loop's next turn.
-_TURN_S = 0.002
+_TURN_S = 0.0005
 
 
 class Inbox:

@@ -47,7 +47,7 @@ async def start(settings: Settings, listener: socket.socket) -> asyncio.Server:
     """Serves on a listening socket, in the running loop."""
     loop = asyncio.get_running_loop()
     site = Site(settings, loop)
-    return await loop.create_server(lambda: Connection(site), sock=listener)
+    return await loop.create_server(lambda: Connection(site), sock=listener, backlog=_BACKLOG)
 
 
 def _listening(host: str, port: int) -> socket.socket:

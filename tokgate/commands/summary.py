@@ -1,0 +1,59 @@
+"""`tokgate summary`: stored sessions' verdicts as a CI run shows them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tokgate.commands.options import add_baselines
+from tokgate.errors import InputError, TokgateError
+
+FORMS = ("markdown", "annotations", "issue")
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "summary",
+        help="verdicts as Markdown, GitHub annotations or an issue's text; its exit status is no verdict",
+        description="Exits with 0 whatever the verdict, and with 2 for a file that cannot be used: the verdict is "
+        "that of the run, or of tokgate judge.",
+    )
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="session files; none says that nothing was measured"
+    )
+    parser.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="default: markdown")
+    parser.add_argument("--link", metavar="URL", help="where the run can be seen, for an issue")
+    parser.add_argument("--require-baseline", action="store_true", help="a row without accepted sessions is an error")
+    parser.add_argument("--strict", action="store_true", help="an inconclusive row is an error")
+    add_baselines(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from tokgate.baselines import Shelf
+    from tokgate.judging import judge_file
+    from tokgate.report import github
+    from tokgate.report.markdown import command
+
+    shelf = Shelf(args.baselines)
+    sessions = []
+    refusal: TokgateError | None = None
+    for path in args.files:
+        try:
+            sessions.append(judge_file(path, shelf))
+        except InputError as error:
+            print(f"tokgate: {error}", file=sys.stderr)
+            refusal = error
+            if args.form == "annotations":
+                print(command("error", "tokgate", str(error)))
+    if refusal is not None and not sessions:
+        return refusal.exit_status
+    if args.form == "annotations":
+        print("\n".join(github.annotations(sessions, args.require_baseline, args.strict)))
+    elif args.form == "issue":
+        print(github.issue(sessions, args.link))
+    else:
+        print(github.step_summary(sessions))
+    return refusal.exit_status if refusal is not None else 0

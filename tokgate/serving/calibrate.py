@@ -86,9 +86,9 @@ class Errors:
         if abs(self.ttft_s) > course.max_ttft_error_s:
             found.append(f"TTFT is off by more than {1e3 * course.max_ttft_error_s:g} ms")
         if abs(self.tpot) > course.max_tpot_error:
-            found.append(f"TPOT is off by more than {course.max_tpot_error:.0%}")
+            found.append(f"TPOT is off by more than {100 * course.max_tpot_error:g}%")
         if abs(self.p99_tpot) > course.max_p99_tpot_error:
-            found.append(f"P99 TPOT is off by more than {course.max_p99_tpot_error:.0%}")
+            found.append(f"P99 TPOT is off by more than {100 * course.max_p99_tpot_error:g}%")
         return found
 
 
@@ -117,10 +117,9 @@ class Calibration:
 
     def faults(self) -> list[str]:
         """Why the client is not to be believed at this load."""
-        failed = len(self.result.records) - len(self.result.successes)
+        failed = [(record.failure.value, record.detail) for record in self.result.records if record.failure]
         if failed:
-            first = next(record for record in self.result.records if record.failure is not None)
-            return [f"{failed} of {len(self.result.records)} requests failed: {first.failure}: {first.detail}"]
+            return [f"{len(failed)} of {len(self.result.records)} requests failed: {': '.join(failed[0])}"]
         own = self.result.client_fault()
         return [*self.errors.faults(self.course), *([own] if own else [])]
 

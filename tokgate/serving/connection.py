@@ -15,6 +15,7 @@ from tokgate.serving.answer import Answer, Fault, quoted
 from tokgate.serving.events import EventError
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Target
+from tokgate.serving.rest import Rests
 
 _CONNECT_S = 10.0
 # Of an answer that is no success so much is read, to quote from.
@@ -25,10 +26,11 @@ class RefusedError(Exception):
     """No connection could be made."""
 
 
-async def connect(target: Target, timeout_s: float, tls: ssl.SSLContext | None) -> Connection:
+async def connect(target: Target, timeout_s: float, tls: ssl.SSLContext | None, rests: Rests) -> Connection:
     """Raises RefusedError; after 10 s at the latest."""
     limit_s = min(_CONNECT_S, timeout_s)
-    opening = asyncio.get_running_loop().create_connection(Connection, target.host, target.port, ssl=tls)
+    loop = asyncio.get_running_loop()
+    opening = loop.create_connection(lambda: Connection(rests), target.host, target.port, ssl=tls)
     try:
         _, connection = await asyncio.wait_for(opening, limit_s)
     except asyncio.TimeoutError:
@@ -41,7 +43,8 @@ async def connect(target: Target, timeout_s: float, tls: ssl.SSLContext | None) 
 class Connection(asyncio.Protocol):
     """Of each answer the arrival times of its messages are taken, before anything is parsed."""
 
-    def __init__(self) -> None:
+    def __init__(self, rests: Rests) -> None:
+        self._rests = rests
         self.idle_since_s = time.perf_counter()
         self.sent_s = 0.0
         self._transport: asyncio.Transport | None = None
@@ -92,7 +95,9 @@ class Connection(asyncio.Protocol):
             self._file = held.fileno()
 
     def data_received(self, data: bytes) -> None:
-        self._arrived_s = time.perf_counter()
+        self._arrived_s = now_s = time.perf_counter()
+        if not self._rests.in_turn:
+            self._rests.begin(now_s)
         if self._answer is None:
             # Nobody asked for this.
             self.close()

@@ -20,6 +20,7 @@ from tokgate.serving.connection import Connection, RefusedError, connect
 from tokgate.serving.looplag import LoopLag
 from tokgate.serving.record import Failure, RequestRecord
 from tokgate.serving.request import Request, Target
+from tokgate.serving.rest import Rests
 from tokgate.serving.wire import request_bytes, request_head
 
 # uvicorn, and so vLLM, closes a connection that was idle for 5 s.
@@ -108,6 +109,7 @@ class Driver:
         self._schedule_lag_s: array[float] = array("d")
         self._started_s = math.inf
         self._alarm = Alarm()
+        self._rests = Rests()
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -289,7 +291,7 @@ class Driver:
         if self._server_is_gone:
             raise RefusedError(f"not sent: the last {self._refusals} connections were refused")
         try:
-            connection = await connect(self._share.target, self._share.timeout_s, self._tls)
+            connection = await connect(self._share.target, self._share.timeout_s, self._tls, self._rests)
         except RefusedError:
             self._refusals += 1
             if self._server_is_gone:

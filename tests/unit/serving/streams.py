@@ -9,6 +9,7 @@ from tokgate.serving.answer import Answer
 from tokgate.serving.connection import Connection
 from tokgate.serving.record import RequestRecord
 from tokgate.serving.request import Request
+from tokgate.serving.rest import Rests
 
 TEXT = "Grüße, 世界 🎉 \\n"
 HEAD = (
@@ -78,7 +79,7 @@ def exchanged(pieces: list[bytes], request: Request = ASKED, eof: bool = False) 
 
 
 async def exchange(pieces: list[bytes], request: Request = ASKED, eof: bool = False) -> tuple[RequestRecord, bool]:
-    connection, transport = Connection(), _Transport()
+    connection, transport = Connection(Rests()), _Transport()
     connection.connection_made(transport)
     answer = Answer(request, keep_text=True)
     ending = asyncio.ensure_future(connection.exchange(b"POST", answer, 60.0))

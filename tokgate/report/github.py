@@ -113,7 +113,8 @@ def _counted(verdict: SessionVerdict) -> str:
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     broken = sum(limit.broken for limit in verdict.limits)
     parts = [f"{count} {name}" for name, count in counts.most_common()]
-    return ", ".join(parts + ([f"{broken} limits broken"] if broken else [])) or "no gated row"
+    parts += [f"{broken} broken limit{'s' if broken > 1 else ''}"] if broken else []
+    return ", ".join(parts) or "no gated row"
 
 
 def _annotated(verdict: SessionVerdict, require_baseline: bool, strict: bool) -> Iterator[tuple[str, str, str]]:

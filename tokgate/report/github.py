@@ -29,7 +29,7 @@ def step_summary(sessions: Sequence[Judged]) -> str:
     return _cut([line for part in parts for line in part], SUMMARY_CHARACTERS)
 
 
-def annotations(sessions: Sequence[Judged], require_baseline: bool = False, strict: bool = False) -> list[str]:
+def annotation_lines(sessions: Sequence[Judged], require_baseline: bool = False, strict: bool = False) -> list[str]:
     """Workflow commands, `::error ...` for what fails and `::warning ...` for what should be seen.
 
     At most `MOST_ANNOTATIONS` of a kind; the last then says how many more there are.

@@ -59,7 +59,7 @@ def test_a_broken_limit_and_why_a_session_is_invalid_are_told() -> None:
 def test_no_session_is_said_and_is_an_error() -> None:
     assert github.NOTHING in github.step_summary([])
     assert github.NOTHING in github.issue([])
-    (line,) = github.annotations([])
+    (line,) = github.annotation_lines([])
     assert line.startswith("::error ")
 
 
@@ -79,18 +79,18 @@ def test_no_session_is_said_and_is_an_error() -> None:
 )
 def test_an_annotation_is_as_grave_as_pytest_takes_it(verdict: Verdict, options: Any, level: str | None) -> None:
     row = dataclasses.replace(SLOW, verdict=verdict)
-    lines = github.annotations([judged(row, suite=verdict)], **options)
+    lines = github.annotation_lines([judged(row, suite=verdict)], **options)
     assert [line.split(" ")[0] for line in lines] == ([f"::{level}"] * 2 if level else [])
     ungated = dataclasses.replace(row, gated=False)
-    assert github.annotations([judged(ungated)], **options) == []
+    assert github.annotation_lines([judged(ungated)], **options) == []
 
 
 def test_the_runner_keeps_ten_of_a_kind_so_the_tenth_counts_the_rest() -> None:
     rows = [dataclasses.replace(SLOW, scenario=f"row-{number}") for number in range(30)]
-    lines = github.annotations([judged(*rows)])
+    lines = github.annotation_lines([judged(*rows)])
     assert len(lines) == github.MOST_ANNOTATIONS
     assert "and 21 more" in lines[-1]
-    assert len(github.annotations([judged(*rows[:10])])) == 10
+    assert len(github.annotation_lines([judged(*rows[:10])])) == 10
 
 
 def test_an_issue_has_a_title_of_plain_words_and_says_where_to_look() -> None:
@@ -114,7 +114,7 @@ def test_hostile_strings_reach_neither_markup_nor_the_runner(text: str) -> None:
     for line in _outside_fences(github.step_summary([found]) + "\n" + github.issue([found]).partition("\n")[2]):
         assert not any(mark in line for mark in ("@", "<img", "[link]", "**bold**", "fixes #", "\x1b", "\u202e"))
     assert len(github.issue_title([found]).splitlines()) == 1
-    for line in github.annotations([found]):
+    for line in github.annotation_lines([found]):
         assert len(line.splitlines()) == 1
         assert line.startswith(("::error title=", "::warning title="))
 

@@ -7,15 +7,17 @@ random too: an exporter that dropped or swapped them would otherwise go unnotice
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tokgate.errors import InputError
 from tokgate.models import compressed
@@ -24,6 +26,8 @@ from tokgate.models.shapes import ModelShape
 SHARD_BYTES = 2_000_000_000
 # As transformers initialises (initializer_range); norms lie about one.
 _SPREAD = 0.02
+# As byte-level vocabularies write a space.
+_SPACE = "\u0120"
 
 
 def write(
@@ -82,18 +86,31 @@ def plan_shards(sizes: dict[str, tuple[int, ...]], shard_bytes: int) -> list[lis
 
 
 def write_tokenizer(vocab_size: int, folder: Path) -> None:
-    """A tokenizer of exactly `vocab_size` words of printable ASCII; decode and encode undo each other.
+    """A tokenizer of exactly `vocab_size` tokens of printable ASCII: a space and a word of letters each.
 
-    Under a byte-level tokenizer a random model's output is fragments of bytes, which a streaming server holds
-    back until a character is whole; with these words each token is shown as it comes.
+    But for the first 27, the letters and the space themselves, decode and encode undo each other. Under a usual byte-level tokenizer a random model's output is
+    fragments of bytes, which a streaming server holds back until a character is whole; here each token is shown as it
+    comes. It is a byte-level BPE all the same: transformers 5 loads a Qwen2 model's tokenizer as one, whatever it was
+    saved as. The words are all of one letter, of two, and so on, so that each begins with one that is there too: a
+    merge a word makes it.
     """
-    vocabulary = {f"t{i}": i for i in range(vocab_size)}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="t0"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    alphabet = [*string.ascii_lowercase, _SPACE]
+    words = list(itertools.islice(_words(), vocab_size - len(alphabet)))
+    vocabulary = {token: number for number, token in enumerate([*alphabet, *words])}
+    merges = [(word[:-1], word[-1]) for word in words]
+    bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words, clean_up_tokenization_spaces=False, model_max_length=1 << 30
+        tokenizer_object=bpe, clean_up_tokenization_spaces=False, model_max_length=1 << 30
     )
     tokenizer.save_pretrained(folder)
+
+
+def _words() -> Iterator[str]:
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield "".join([_SPACE, *letters])
 
 
 def _empty_model(shape: ModelShape, folder: Path) -> dict[str, torch.Tensor]:

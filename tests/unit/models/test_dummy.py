@@ -25,19 +25,25 @@ def silent(_: dict[str, Any]) -> None:
     pass
 
 
+LETTERS = 27
+
+
 @settings(max_examples=15, deadline=None)
-@given(vocab_size=st.integers(1, 3000), data=st.data())
-def test_each_word_is_printable_distinct_and_comes_back(
+@given(vocab_size=st.integers(LETTERS, 3000), data=st.data())
+def test_each_token_is_printable_distinct_and_comes_back(
     tmp_path_factory: pytest.TempPathFactory, vocab_size: int, data: st.DataObject
 ) -> None:
+    """But for the letters that words are made of, which grow together with the word before them."""
     folder = tmp_path_factory.mktemp("tokenizer")
     dummy().write_tokenizer(vocab_size, folder)
     tokenizer = tokenizers().Tokenizer.from_file(str(folder / "tokenizer.json"))
     vocabulary = tokenizer.get_vocab()
     assert tokenizer.get_vocab_size() == len(vocabulary) == vocab_size
     assert sorted(vocabulary.values()) == list(range(vocab_size))
-    assert all(word.isascii() and word.isprintable() and " " not in word for word in vocabulary)
-    ids = data.draw(st.lists(st.integers(0, vocab_size - 1)))
+    texts = {tokenizer.decode([number]) for number in range(vocab_size)}
+    assert len(texts) == vocab_size
+    assert all(text.isascii() and text.isprintable() for text in texts)
+    ids = data.draw(st.lists(st.integers(LETTERS, vocab_size - 1))) if vocab_size > LETTERS else []
     assert tokenizer.encode(tokenizer.decode(ids)).ids == ids
 
 
@@ -46,9 +52,9 @@ def test_transformers_loads_the_tokenizer(tiny: Any) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.checkpoint.path, local_files_only=True)
     assert len(tokenizer) == tiny.source.vocab_size
-    ids = list(range(tiny.source.vocab_size))
+    ids = list(range(LETTERS, tiny.source.vocab_size))
     assert tokenizer.encode(tokenizer.decode(ids)) == ids
-    assert tokenizer.decode(ids, skip_special_tokens=True).split() == [f"t{i}" for i in ids]
+    assert len(tokenizer.decode(ids, skip_special_tokens=True).split()) == len(ids)
 
 
 @settings(deadline=None)  # the first example imports torch

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from flow import ROOT
 
-from tests.unit.deploy.files import KUBERNETES, Line, command_lines
+from tests.unit.deploy.files import KUBERNETES, command_lines
 
 pytestmark = pytest.mark.e2e
 
@@ -36,27 +36,22 @@ print(args.model_tag, args.revision, args.port)
 """
 
 
-def gates() -> list[Line]:
-    """The calls that measure, but for those of an option that is not here yet."""
-    lines = {line.words: line for line in command_lines("pytest")}
-    known = subprocess.run([sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
-    options = {word.split("=")[0] for words in lines for word in words if word.startswith("--perf")}
-    missing = {option for option in options if option not in known}
-    return [line for words, line in lines.items() if not missing & {word.split("=")[0] for word in words}]
-
-
 def test_pytest_collects_what_an_image_or_a_workflow_asks_for() -> None:
-    found = gates()
-    assert len(found) >= 4
-    for line in found:
-        # A server elsewhere is asked for its model: there is none here.
-        if any(word.startswith("--perf-base-url") for word in line.words):
-            continue
-        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--perf-model=dummy", *line.words]
-        words = [word for word in command if not word.startswith("--junitxml")]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    lines = {line.words: line for line in command_lines("pytest")}
+    assert len(lines) >= 6
+    for words, line in lines.items():
+        options = ["--collect-only", "-q"]
+        # There is no server that could be asked what it serves, and no hub.
+        remote = any(word.startswith("--perf-base-url") for word in words)
+        options.append("--perf-served-model=served" if remote else "--perf-model=dummy")
+        command = [sys.executable, "-m", "pytest", *words, *options]
+        environ = {**os.environ, "VLLM_API_KEY": "none"}
+        done = subprocess.run(
+            [word for word in command if not word.startswith("--junitxml")],
+            cwd=ROOT, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr}"
-        assert "test_generate[" in done.stdout, line
+        assert re.search(r"test_(generate|serve)\[", done.stdout), line
 
 
 @needs_vllm

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if refusal is not None and not sessions:
         return refusal.exit_status
     if args.form == "annotations":
-        print("\n".join(github.annotations(sessions, args.require_baseline, args.strict)))
+        print("\n".join(github.annotation_lines(sessions, args.require_baseline, args.strict)))
     elif args.form == "issue":
         print(github.issue(sessions, args.link))
     else:

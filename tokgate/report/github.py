@@ -29,7 +29,7 @@ def step_summary(sessions: Sequence[Judged]) -> str:
     return _cut([line for part in parts for line in part], SUMMARY_CHARACTERS)
 
 
-def annotations(sessions: Sequence[Judged], require_baseline: bool = False, strict: bool = False) -> list[str]:
+def annotation_lines(sessions: Sequence[Judged], require_baseline: bool = False, strict: bool = False) -> list[str]:
     """Workflow commands, `::error ...` for what fails and `::warning ...` for what should be seen.
 
     At most `MOST_ANNOTATIONS` of a kind; the last then says how many more there are.
@@ -113,7 +113,8 @@ def _counted(verdict: SessionVerdict) -> str:
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     broken = sum(limit.broken for limit in verdict.limits)
     parts = [f"{count} {name}" for name, count in counts.most_common()]
-    return ", ".join(parts + ([f"{broken} limits broken"] if broken else [])) or "no gated row"
+    parts += [f"{broken} broken limit{'s' if broken > 1 else ''}"] if broken else []
+    return ", ".join(parts) or "no gated row"
 
 
 def _annotated(verdict: SessionVerdict, require_baseline: bool, strict: bool) -> Iterator[tuple[str, str, str]]:

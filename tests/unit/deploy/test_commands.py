@@ -35,10 +35,6 @@ def test_the_lines_are_found() -> None:
 
 @pytest.mark.parametrize("line", PYTEST, ids=str)
 def test_pytest_knows_every_option(line: Line, request: pytest.FixtureRequest) -> None:
-    if "serving" in line.words and not hasattr(request.config.option, "perf_base_url"):
-        request.applymarker(
-            pytest.mark.xfail(reason="--perf-base-url is of the serving issue; not merged here yet", strict=True)
-        )
     namespace, unknown = known_options(request.config).parse_known_and_unknown_args(list(line.words))
     assert unknown == []
     assert namespace.file_or_dir == [], "an option took no value, which pytest then takes for a folder"

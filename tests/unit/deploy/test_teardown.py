@@ -26,7 +26,10 @@ case $line in
   *" describe-instances "*) list instances ;;
   *" describe-stacks "*) list stacks ;;
   *" describe-mount-targets "*) list targets ;;
+  *" describe-file-systems --file-system-id "*) echo available ;;
   *" describe-file-systems "*) list systems ;;
+  *" create-file-system "*) echo fs-9 ;;
+  *" describe-subnets "*) printf 'subnet-a\tsubnet-b\n' ;;
   *" get namespaces "*) echo "default kube-system monitoring vllm" ;;
   *" delete services "*) take balancers ;;
   *" delete persistentvolumeclaims "*) take volumes ;;
@@ -165,9 +168,26 @@ def test_another_option_is_refused_and_the_usage_shown(cloud: Cloud) -> None:
     assert cloud.told == []
 
 
-def test_the_file_system_is_made_once_and_its_dry_run_changes_nothing(cloud: Cloud) -> None:
+def test_a_file_system_is_made_with_a_door_in_every_subnet(cloud: Cloud) -> None:
+    cloud.left.update(systems=[], targets=[])
+    done = cloud.run("eksctl/filesystem.sh")
+    assert done.returncode == 0, done.stderr
+    (made,) = [line for line in cloud.told if "create-file-system" in line]
+    assert "--tags Key=tokgate/cluster,Value=llm-inference" in made, "by which teardown.sh finds it"
+    doors = [line for line in cloud.told if "create-mount-target" in line]
+    assert [line.split("--subnet-id ")[1].split()[0] for line in doors] == ["subnet-a", "subnet-b"]
+    assert all("--file-system-id fs-9" in line for line in doors)
+    assert cloud.told[-1].startswith("kubectl --kubeconfig ")
+
+
+def test_a_file_system_that_is_there_is_not_made_again(cloud: Cloud) -> None:
+    done = cloud.run("eksctl/filesystem.sh")
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in cloud.told if "create-file-system" in line]
+
+
+def test_a_dry_run_of_the_file_system_changes_nothing(cloud: Cloud) -> None:
     done = cloud.run("eksctl/filesystem.sh", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "file system fs-1 is there already" in done.stdout
     assert "fileSystemId: fs-1" in done.stdout
     assert cloud.changes == []

@@ -1,0 +1,65 @@
+"""`tokgate summary`: its forms, and that its exit status is no verdict."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.test_cli import SCENARIOS, Tokgate, night
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def slow(tmp_path) -> tuple[Tokgate, str]:
+    tokgate = Tokgate(tmp_path)
+    tokgate.accept()
+    return tokgate, tokgate.file(night("slow", slower=0.2))
+
+
+def test_markdown_is_the_default(slow: tuple[Tokgate, str], capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate, path = slow
+    capsys.readouterr()
+    assert tokgate("summary", path) == 0, "the verdict is the run's"
+    said = capsys.readouterr().out
+    assert said.startswith("## ❌ fail on <code>edge-2c-24g</code>")
+    assert SCENARIOS[0] in said
+    assert "| REGRESSED |" in said
+
+
+def test_annotations_are_commands_and_nothing_else(
+    slow: tuple[Tokgate, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokgate, path = slow
+    capsys.readouterr()
+    assert tokgate("summary", path, "--as=annotations") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"::error title=REGRESSED {SCENARIOS[0]} output_throughput::")
+    assert all(line.startswith(("::error ", "::warning ")) for line in lines)
+
+
+def test_an_issue_begins_with_its_title(slow: tuple[Tokgate, str], capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate, path = slow
+    capsys.readouterr()
+    assert tokgate("summary", path, "--as=issue", "--link=https://ci.example/1") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("tokgate: fail on edge-2c-24g, 6 REGRESSED\n")
+    assert "Run: https://ci.example/1" in said
+
+
+def test_without_sessions_it_says_that_nothing_was_measured(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Tokgate(tmp_path)("summary") == 0
+    assert "Nothing was measured" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_used_is_2_and_the_others_are_shown(
+    slow: tuple[Tokgate, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokgate, path = slow
+    bad = tokgate.folder / "bad.json"
+    bad.write_text("{")
+    capsys.readouterr()
+    assert tokgate("summary", str(bad), path, "--as=annotations") == 2
+    captured = capsys.readouterr()
+    assert "bad.json" in captured.err
+    assert captured.out.startswith("::error title=tokgate::")
+    assert "REGRESSED" in captured.out

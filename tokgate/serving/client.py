@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from tokgate.errors import InputError, MeasurementError
 from tokgate.serving.clientprocess import measure_in_processes
-from tokgate.serving.driver import Counts, Measured, Share
 from tokgate.serving.health import health
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.loop import Stopper, drive
+from tokgate.serving.share import Counts, Measured, Share
 
 # Beside the connections: the loop's own, timers, logs.
 _SPARE_FILES = 64

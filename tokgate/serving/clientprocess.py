@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tokgate.errors import MeasurementError
-from tokgate.serving.driver import Counts, Measured, Share
 from tokgate.serving.loop import Stopper, drive, on_ctrl_c
+from tokgate.serving.share import Counts, Measured, Share
 
 # Long enough for every process to hear of the moment before it comes.
 _NOTICE_S = 0.2

@@ -4,68 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import math
 import ssl
 import time
 from array import array
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tokgate.serving.alarm import Alarm
 from tokgate.serving.answer import Answer, Fault
-from tokgate.serving.connection import Connection, RefusedError, connect
+from tokgate.serving.connection import Connection, RefusedError
+from tokgate.serving.garbage import no_collection
 from tokgate.serving.looplag import LoopLag
+from tokgate.serving.pool import Pool
 from tokgate.serving.record import Failure, RequestRecord
-from tokgate.serving.request import Request, Target
-from tokgate.serving.rest import Rests
+from tokgate.serving.share import Counts, Measured, Share
+from tokgate.serving.tasks import all_of, end
 from tokgate.serving.wire import request_bytes, request_head
 
-# uvicorn, and so vLLM, closes a connection that was idle for 5 s.
-_MAX_IDLE_S = 3.0
-# So many refusals in a row, and the server is gone: what is left to send fails at once.
-_GIVE_UP_AFTER = 20
 _PROGRESS_S = 0.25
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one process has to do; `numbers` are those of its requests in the whole load."""
-
-    target: Target
-    numbers: Sequence[int]
-    requests: Sequence[Request]
-    starts_s: Sequence[float] | None
-    max_concurrency: int | None
-    warmups: int
-    timeout_s: float
-    keep_text: bool
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How far a share is. `output_tokens`: those told of answers that ended, and a token a message of the others."""
-
-    done: int = 0
-    failed: int = 0
-    running: int = 0
-    output_tokens: int = 0
-    elapsed_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one process saw. `open_s`: from when to when each request that was sent was open."""
-
-    records: list[RequestRecord]
-    open_s: list[tuple[float, float]]
-    started_s: float
-    cpu_s: float
-    wall_s: float
-    loop_lag_s: array[float]
-    schedule_lag_s: array[float]
 
 
 @dataclass
@@ -100,16 +59,14 @@ class Driver:
 
     def __init__(self, share: Share, tls: ssl.SSLContext | None) -> None:
         self._share = share
-        self._tls = tls
         self._wires = _wires(share)
-        self._idle: list[Connection] = []
         self._running: dict[int, Answer] = {}
         self._ended: list[_Exchange] = []
-        self._output_tokens = self._failed = self._refusals = 0
+        self._output_tokens = self._failed = 0
         self._schedule_lag_s: array[float] = array("d")
         self._started_s = math.inf
         self._alarm = Alarm()
-        self._rests = Rests()
+        self._pool = Pool(share.target, share.timeout_s, tls, on_gone=self._alarm.ring)
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -132,16 +89,13 @@ class Driver:
             return await self._measure(start, report)
         finally:
             self._alarm.close()
-            for connection in self._idle:
-                connection.close()
-            # Their sockets are closed in the loop's next turns.
-            await asyncio.sleep(0)
+            await self._pool.close()
 
     async def _measure(
         self, start: Callable[[], Awaitable[float]], report: Callable[[Counts], None] | None
     ) -> Measured:
         lag = LoopLag()
-        with _no_gc(), _reports(self.counts, report):
+        with no_collection(), _reports(self.counts, report):
             lag.start()
             self._started_s = started_s = await start()
             begun_s, cpu_s = time.perf_counter(), time.process_time()
@@ -179,19 +133,17 @@ class Driver:
         cap = min(share.max_concurrency or len(share.requests), len(share.requests))
         if share.warmups and share.requests:
             left = iter(range(share.warmups))
-            await _all(self._warm_up(left) for _ in range(min(cap, share.warmups)))
+            await all_of(self._warm_up(left) for _ in range(min(cap, share.warmups)))
         if share.starts_s is None or share.max_concurrency is not None:
-            missing = cap - len(self._idle)
-            opened = await asyncio.gather(*(self._connect() for _ in range(missing)), return_exceptions=True)
-            self._idle += [connection for connection in opened if isinstance(connection, Connection)]
+            await self._pool.open(cap)
 
     async def _warm_up(self, left: Iterator[int]) -> None:
         for _ in left:
             with contextlib.suppress(RefusedError):
-                connection = await self._connection()
+                connection = await self._pool.take()
                 answer = Answer(self._share.requests[0], keep_text=False)
                 await connection.exchange(self._wires[0], answer, self._share.timeout_s)
-                self._put_back(connection)
+                self._pool.put_back(connection)
 
     async def _closed_loop(self, started_s: float) -> None:
         async def slot() -> None:
@@ -201,7 +153,7 @@ class Driver:
         left = iter(range(len(self._share.requests)))
         cap = min(self._share.max_concurrency or len(self._share.requests), len(self._share.requests))
         await self._alarm.wait(started_s)
-        await _all(slot() for _ in range(cap))
+        await all_of(slot() for _ in range(cap))
 
     async def _open_loop(self, started_s: float) -> None:
         async def one(index: int, due_s: float) -> None:
@@ -223,14 +175,14 @@ class Driver:
             while due:
                 due_s, index = due.popleft()
                 await self._alarm.wait(due_s)
-                if self._server_is_gone:
+                if self._pool.is_gone:
                     break
                 task = asyncio.ensure_future(one(index, due_s))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
         finally:
-            await _cancelled(tasks)
+            await end(tasks)
 
     async def _one(self, index: int, due_s: float) -> None:
         share = self._share
@@ -238,7 +190,7 @@ class Driver:
         exchange = _Exchange(share.numbers[index], due_s, 0.0, 0.0, answer, None, was_sent=False)
         connection = None
         try:
-            connection = await self._connection()
+            connection = await self._pool.take()
             self._running[index] = answer
             exchange.was_sent = True
             exchange.fault = await connection.exchange(self._wires[index], answer, share.timeout_s)
@@ -258,13 +210,13 @@ class Driver:
         self._failed += exchange.fault is not None
         self._output_tokens += exchange.answer.output_tokens or 0
         if connection is not None:
-            self._put_back(connection)
+            self._pool.put_back(connection)
 
     def _give_up_rest(self, started_s: float) -> None:
         """What was never tried: the run was stopped, or the server is gone."""
         now_s = time.perf_counter()
         seen = {exchange.number for exchange in self._ended}
-        gone = Fault(Failure.REFUSED, f"not sent: the last {self._refusals} connections were refused")
+        gone = Fault(Failure.REFUSED, self._pool.gone_because)
         fault = Fault(Failure.CANCELLED, "not sent") if self._stopping else gone
         for index, number in enumerate(self._share.numbers):
             if number not in seen:
@@ -273,72 +225,10 @@ class Driver:
                 answer = Answer(self._share.requests[index], keep_text=False)
                 self._ended.append(_Exchange(number, due_s, max(due_s, now_s), now_s, answer, fault, was_sent=False))
 
-    @property
-    def _server_is_gone(self) -> bool:
-        return self._refusals >= _GIVE_UP_AFTER
-
-    async def _connection(self) -> Connection:
-        """Raises RefusedError."""
-        stale_s = time.perf_counter() - _MAX_IDLE_S
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable and connection.idle_since_s > stale_s:
-                return connection
-            connection.close()
-        return await self._connect()
-
-    async def _connect(self) -> Connection:
-        if self._server_is_gone:
-            raise RefusedError(f"not sent: the last {self._refusals} connections were refused")
-        try:
-            connection = await connect(self._share.target, self._share.timeout_s, self._tls, self._rests)
-        except RefusedError:
-            self._refusals += 1
-            if self._server_is_gone:
-                self._alarm.ring()
-            raise
-        self._refusals = 0
-        return connection
-
-    def _put_back(self, connection: Connection) -> None:
-        if connection.usable:
-            self._idle.append(connection)
-
 
 def _wires(share: Share) -> list[bytes]:
     heads = {stream: request_head(share.target, stream) for stream in (False, True)}
     return [request_bytes(heads[request.stream], request) for request in share.requests]
-
-
-async def _all(work: Iterator[Awaitable[None]]) -> None:
-    """Waits for all of it; none of it outlives this."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        await _cancelled(tasks)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> None:
-    left = [task for task in tasks if not task.done()]
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def _no_gc() -> Iterator[None]:
-    """A collection of millions of objects stops the loop for tens of milliseconds."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

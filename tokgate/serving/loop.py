@@ -13,7 +13,8 @@ from typing import Any
 
 import uvloop
 
-from tokgate.serving.driver import Counts, Driver, Measured, Share
+from tokgate.serving.driver import Driver
+from tokgate.serving.share import Counts, Measured, Share
 
 
 def drive(

@@ -113,7 +113,8 @@ def test_a_rate_is_streamed_for_about_three_seconds():
     assert course.tokens == pytest.approx(240_000)
 
 
-def test_the_command_prints_the_checks(monkeypatch, capsys):
+def test_the_command_prints_the_checks(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tokgate.machine.lock.lock_folder", lambda: tmp_path / "locks")
     monkeypatch.setattr(clientdoctor, "COURSES", (EASY,))
     monkeypatch.setattr(clientdoctor, "RATES", ())
     assert main(["doctor", "--client", "--json"]) == 4

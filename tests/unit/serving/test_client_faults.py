@@ -62,13 +62,13 @@ def test_each_fault_is_counted_by_its_kind_and_the_next_request_is_none_the_wors
     faults = [f"{2 * number}:{kind}" for number, kind in enumerate(EXPECTED)]
     options = [option for fault in faults for option in ("--fault", fault)]
     with running("--ttft-ms", "1", "--itl-ms", "1", "--split", split, *options) as stub:
-        result = run_load(load(stub.url, 2 * len(EXPECTED), max_concurrency=1, timeout_s=1.0))
+        result = run_load(load(stub.url, 2 * len(EXPECTED), max_concurrency=1, timeout_s=2.0))
     found = dict(zip(EXPECTED, (record.failure for record in result.records[::2]), strict=True))
     assert found == EXPECTED
     assert {record.failure for record in result.records[1::2]} == {None}
     details = dict(zip(EXPECTED, (record.detail for record in result.records[::2]), strict=True))
     assert details["429:10000"].startswith('HTTP 429, Retry-After: 10000: {"error"')
-    assert details["content-type"] == "content type 'application/octet-stream'; expected 'text/event-stream'" or split
+    assert details["content-type"].startswith("content type 'application/octet-stream'; expected")
     assert "8 were asked for" in details["short"]
     assert all(details[kind] for kind, failure in EXPECTED.items() if failure)
 
@@ -154,8 +154,8 @@ def test_a_server_that_closes_after_every_answer_loses_no_request():
         peer.sendall(RESPONSE.replace(b'"completion_tokens":4', b'"completion_tokens":8'))
 
     with raw_server(talk) as url:
-        result = run_load(load(url, 20, starts_s=[number * 0.01 for number in range(20)], max_concurrency=1))
-    assert [record.failure for record in result.records] == [None] * 20
+        result = run_load(load(url, 8, starts_s=[number * 0.05 for number in range(8)], max_concurrency=1))
+    assert [record.failure for record in result.records] == [None] * 8
 
 
 def test_a_reset_of_what_the_client_still_sends_is_a_lost_connection():

@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from tokgate import __version__
-from tokgate.commands import ab, accept, bench, doctor, judge, prove, report, stub_server, summary
+from tokgate.commands import ab, accept, bench, doctor, fleet, judge, prove, report, stub_server, summary
 from tokgate.errors import TokgateError
 
-COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, stub_server)
+COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, fleet, stub_server)
 _SIGPIPE_STATUS = 128 + 13
 # EX_SOFTWARE of sysexits.h.
 _FAULT_STATUS = 70
@@ -25,7 +25,7 @@ _FAULT_STATUS = 70
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    args = _parser().parse_args(argv)
+    args = _parsed(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
@@ -43,6 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("tokgate: this is a fault of tokgate itself, and no verdict", file=sys.stderr)
         return _FAULT_STATUS
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; what a command does not know itself it may pass on, as `fleet` does to pytest."""
+    parser = _parser()
+    args, passed_on = parser.parse_known_args(argv)
+    if passed_on and not getattr(args, "passes_on", False):
+        parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    args.passed_on = passed_on
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

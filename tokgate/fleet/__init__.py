@@ -1,0 +1,7 @@
+"""A fleet of edge nodes: the suite once on every node of a Ray cluster. Ray places, retries and gathers.
+
+cluster   the Ray cluster: its nodes, and one task on each; the only module that imports ray
+task      what runs on a node, carried there by value: pytest in the node's own checkout
+node      what became of a node: its session, judged, or why there is none
+peers     nodes of one machine id compared with each other (pure)
+"""

@@ -53,7 +53,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     other = args.compare is not None or args.trends is not None
     if other and args.sessions:
-        raise InputError("--compare and --trends take no further SESSION; for --trends name their folder: --sessions DIR")
+        raise InputError(
+            "--compare and --trends take no further SESSION; for --trends name their folder: --sessions DIR"
+        )
     if not other and not args.sessions:
         raise InputError("no session to report; name the files, as .tokgate/sessions/*.json, or --compare, or --trends")
     if args.output is not None:

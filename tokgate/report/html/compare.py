@@ -9,7 +9,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tokgate.errors import InputError
-from tokgate.report.html.blocks import Cell, Chart, Charts, Column, Facts, Figure, Key, Page, Part, Section, Summary, Table, TableRow, View
+from tokgate.report.html.blocks import (
+    Cell,
+    Chart,
+    Charts,
+    Column,
+    Facts,
+    Figure,
+    Key,
+    Page,
+    Part,
+    Section,
+    Summary,
+    Table,
+    TableRow,
+    View,
+)
 from tokgate.report.html.data import RowFacts, SessionFacts, Shape, model_of, short_names
 from tokgate.report.html.figures.base import SIGNS
 from tokgate.report.html.figures.runs import COLORS, Runs, runs
@@ -64,8 +79,8 @@ def compare_page(first: SessionFacts, second: SessionFacts, made: str) -> Page:
     found = pairs(first, second)
     if not found:
         raise InputError(
-            f"{first.file} and {second.file} have no scenario of the same batch, prompt and output length; the first has "
-            f"{_shapes(first)}; the second {_shapes(second)}"
+            f"{first.file} and {second.file} have no scenario of the same batch, prompt and output length; the first "
+            f"has {_shapes(first)}; the second {_shapes(second)}"
         )
     source = f"A: {first.file}, B: {second.file}"
     charts = [
@@ -113,7 +128,9 @@ def _has(pair: Pair, metric: str) -> bool:
 
 
 def _runs(pair: Pair, metric: str) -> Figure:
-    sides = [Runs(f"{mark} {side.name}", side.rows[metric]) for mark, side in zip(_SIDES, (pair.a, pair.b), strict=True)]
+    sides = [
+        Runs(f"{mark} {side.name}", side.rows[metric]) for mark, side in zip(_SIDES, (pair.a, pair.b), strict=True)
+    ]
     return runs(sides)
 
 

@@ -8,6 +8,7 @@ and lets nothing be fetched, should either have a hole.
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import math
@@ -15,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 import msgspec
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from tokgate.gate.verdict import Verdict
@@ -27,12 +28,8 @@ _DIGITS = 6
 
 def render(page: Page) -> str:
     """The file's text."""
-    scripts = [_asset("plotly-basic.min.js"), _asset("page.js")]
-    environment = Environment(
-        loader=DictLoader({"page": _asset("page.html")}), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("page").render(
+    scripts = _scripts()
+    return _template().render(
         page=page,
         policy=_policy(scripts),
         style=Markup(_asset("style.css")),
@@ -44,9 +41,20 @@ def render(page: Page) -> str:
     )
 
 
+@functools.cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("page.html"))
+
+
+@functools.cache
+def _scripts() -> tuple[str, ...]:
+    return _asset("plotly-basic.min.js"), _asset("page.js")
+
+
 def _tone(verdict: str) -> str:
     """A verdict as a class of the style sheet."""
-    return verdict.lower() if verdict in set(Verdict) else "inconclusive"
+    return verdict.lower() if verdict in list(Verdict) else "inconclusive"
 
 
 def _packed(value: Any) -> Markup:
@@ -67,9 +75,12 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _policy(scripts: list[str]) -> str:
+@functools.cache
+def _policy(scripts: tuple[str, ...]) -> str:
     """Plotly writes styles of its own, and its pictures are saved through data: and blob: addresses."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
         "form-action 'none'"

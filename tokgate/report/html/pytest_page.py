@@ -27,7 +27,9 @@ def write_page(runs: Iterable[DeviceRun], path: Path) -> PageWritten:
         from tokgate.report.html.data import session_facts
         from tokgate.report.html.publish import publish_report
 
-        facts = [session_facts(run.session(), run.shown_verdict(), run.baselines, run.session_path.name) for run in runs]
+        facts = [
+            session_facts(run.session(), run.shown_verdict(), run.baselines, run.session_path.name) for run in runs
+        ]
         publish_report(facts, path)
     except Exception:  # whatever it is, the figures are measured and judged, and the sessions saved
         fault = traceback.format_exc().rstrip()

@@ -30,5 +30,7 @@ def _among(part: Part, sessions: Sequence[SessionFacts]) -> Part:
     failed = [facts for facts in sessions if facts.verdict.outcome in _GRAVE]
     note = f"{len(failed)} of the {len(sessions)} sessions in this report failed or cannot be believed."
     notes = [note, *part.summary.notes] if failed else part.summary.notes
-    section = Section("sessions", "Sessions in this report", "Chosen at the top of the page.", [sessions_table(sessions)])
+    section = Section(
+        "sessions", "Sessions in this report", "Chosen at the top of the page.", [sessions_table(sessions)]
+    )
     return replace(part, summary=replace(part.summary, notes=notes), sections=[*part.sections, section])

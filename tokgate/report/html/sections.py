@@ -41,8 +41,8 @@ def _sections(facts: SessionFacts) -> Iterator[Section]:
     yield Section(
         "noise",
         "Launch by launch",
-        "Every launch is a fresh process. Large signs are launches, small ones their rounds, placed by how far they are "
-        "from the row's own value.",
+        "Every launch is a fresh process. Large signs are launches, small ones their rounds, placed by how far they "
+        "are from the row's own value; right is slower.",
         _noise(facts),
     )
     yield Section(

@@ -90,7 +90,9 @@ def _failed(facts: SessionFacts) -> Iterator[Finding]:
     verdict = facts.verdict
     for limit in verdict.limits:
         if limit.broken:
-            yield Finding(str(Verdict.REGRESSED), f"limit broken: {limit.scenario}", [limit.why, f"source: {limit.source}"])
+            yield Finding(
+                str(Verdict.REGRESSED), f"limit broken: {limit.scenario}", [limit.why, f"source: {limit.source}"]
+            )
     for row in verdict.rows:
         if row.gated and row.verdict is Verdict.REGRESSED:
             moved = what_moved(facts.session, verdict, facts.baselines, row.scenario) if row.metric not in PARTS else []
@@ -105,18 +107,23 @@ def _failed(facts: SessionFacts) -> Iterator[Finding]:
 
 
 def _reasons(facts: SessionFacts) -> list[Finding]:
-    """Why the session is invalid; what is told of several scenarios in the same words stands once."""
-    told: dict[str, list[str]] = {}
+    """Why the session is invalid; what is told of several scenarios stands once, with what differs below it."""
+    told: dict[str, list[tuple[str, str]]] = {}
     for reason in facts.verdict.reasons:
         subject, colon, words = reason.partition(": ")
-        known = colon and " " not in subject
-        told.setdefault(words if known else reason, []).append(subject if known else "")
-    return [
-        Finding(str(Verdict.INVALID), f"{subjects[0]}: {words}" if subjects[0] else words)
-        if len(subjects) == 1
-        else Finding(str(Verdict.INVALID), f"{len(subjects)} scenarios: {words}", [", ".join(subjects)])
-        for words, subjects in told.items()
-    ]
+        if not colon or " " in subject:
+            subject, words = "", reason
+        clause, _, rest = words.partition("; ")
+        told.setdefault(clause, []).append((subject, rest))
+    return [_reason(clause, found) for clause, found in told.items()]
+
+
+def _reason(clause: str, found: Sequence[tuple[str, str]]) -> Finding:
+    subject, rest = found[0]
+    if len(found) == 1:
+        return Finding(str(Verdict.INVALID), f"{subject}: {clause}" if subject else clause, [rest] if rest else [])
+    lines = [f"{subject}: {rest}" if rest else subject for subject, rest in found]
+    return Finding(str(Verdict.INVALID), f"{len(found)} scenarios: {clause}", [line for line in lines if line])
 
 
 def _few(found: list[Finding]) -> list[Finding]:

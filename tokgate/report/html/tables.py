@@ -147,12 +147,13 @@ def _latency(row: RowFacts | None) -> Cell:
 def sessions_table(sessions: Sequence[SessionFacts]) -> Table:
     columns = [Column("session"), Column("started"), Column("machine"), Column("profile"), Column("outcome"),
                Column("gated rows", number=True), Column("commit"), Column("file")]  # fmt: skip
-    rows = [
-        TableRow([
-            facts.session.id, facts.started, facts.session.machine_id, facts.session.profile, str(facts.verdict.outcome),
-            _number(float(sum(row.gated for row in facts.session.rows)), lambda value: f"{value:.0f}"),
-            str(facts.session.provenance.get("commit", ""))[:10], facts.file,
-        ])
-        for facts in sessions
-    ]  # fmt: skip
+    rows = [_session_row(facts) for facts in sessions]
     return Table("sessions", columns, rows, f"{len(sessions)} session files")
+
+
+def _session_row(facts: SessionFacts) -> TableRow:
+    session = facts.session
+    gated = sum(row.gated for row in session.rows)
+    commit = str(session.provenance.get("commit", ""))[:10]
+    cells: list[Cell] = [session.id, facts.started, session.machine_id, session.profile, str(facts.verdict.outcome)]
+    return TableRow([*cells, (str(gated), float(gated)), commit, facts.file])

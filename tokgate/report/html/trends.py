@@ -6,62 +6,29 @@ Information, never the gate: sessions of many nights are drawn beside each other
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tokgate.errors import InputError
 from tokgate.gate.history import Baselines
-from tokgate.gate.scale import launch_values, session_value
+from tokgate.gate.scale import session_value
 from tokgate.report.html.blocks import Cell, Chart, Column, Page, Part, Section, Summary, Table, TableRow, View
 from tokgate.report.html.data import model_of, short_names
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.figures.history import Night, history
 from tokgate.report.html.figures.trend import Line, Mark, overview, trend
 from tokgate.report.html.nights import sources
+from tokgate.report.html.timeline import Change, Kind, Seen, collect, software_changes
 from tokgate.report.units import text_of
-from tokgate.session import Better, Session
+from tokgate.session import Session
 
 _METRICS = ("output_throughput", "ttft", "tpot", "e2el")
 _MOST_LINES = 8
 
 
-@dataclass
-class Seen:
-    """One session of a machine, from wherever it is known; launch values by (scenario, metric)."""
-
-    id: str
-    started: str
-    profile: str
-    standing: str
-    file: str
-    software: Mapping[str, str]
-    rows: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a row is, whichever session it is of."""
-
-    unit: str
-    better: Better
-    group: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """Software that differs from one session to the next that tells of it."""
-
-    started: str
-    session: str
-    name: str
-    before: str
-    now: str
-
-
 def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines: Baselines, made: str) -> Page:
     """`sessions`: those at hand of `machine`, with their files' names. Raises InputError where there is nothing."""
-    kinds: dict[tuple[str, str], Kind] = {}
-    seen = collect(sessions, baselines, kinds)
+    timeline = collect(sessions, baselines)
+    seen, kinds = timeline.seen, timeline.kinds
     if not kinds:
         raise InputError(
             f"no session of {machine} has any row, accepted or saved: measure, or name the folders with --sessions and "
@@ -73,7 +40,7 @@ def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines
         Section(
             "overview",
             "All rows together",
-            "The mean change of all gated rows of a profile against each row's own median over time, up is worse. Dotted lines: "
+            "The mean of all rows of a profile, each against its own median over time; up is worse. Dotted lines: "
             "software changed there; the table below says what.",
             [*_overview(seen, kinds, changes, source), _changes_table(changes, source)],
         ),
@@ -89,46 +56,12 @@ def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines
             "The newest session's value, and the span of all valid ones. Open a row for its launches.",
             [_table(seen, kinds, source)],
         ),
+        Section(
+            "sessions", "Sessions", "All that are drawn above, and where each is kept.", [_sessions_table(seen, source)]
+        ),
     ]
     part = Part(machine, _summary(machine, seen, changes), [section for section in sections if section.blocks])
     return Page(f"tokgate: trends of {machine}", [part], made, details=_details(seen, kinds))
-
-
-def collect(
-    sessions: Iterable[tuple[Session, str]], baselines: Baselines, kinds: dict[tuple[str, str], Kind]
-) -> list[Seen]:
-    """By time. What is accepted and at hand stands there once, as accepted. Fills `kinds`."""
-    found: dict[str, Seen] = {}
-    for session, file in sessions:
-        standing = "measured" if session.valid else "invalid"
-        seen = Seen(session.id, session.started, session.profile, standing, file, session.software)
-        found[session.id] = seen
-        for row in session.rows:
-            seen.rows[row.key] = tuple(launch_values(row.launches))
-            kinds[row.key] = Kind(row.unit, row.better, row.group or row.scenario.rsplit(".", 3)[0])
-    for scenario, entries in baselines.scenarios.items():
-        for entry in entries:
-            seen = found.setdefault(
-                entry.id, Seen(entry.id, entry.started, entry.profile, "accepted", "baselines", entry.software)
-            )
-            seen.standing = "accepted"
-            for metric, stored in entry.rows.items():
-                seen.rows.setdefault((scenario, metric), tuple(stored.launches))
-                known = Kind(stored.unit, stored.better, scenario.rsplit(".", 3)[0])
-                kinds.setdefault((scenario, metric), known)
-    return sorted(found.values(), key=lambda seen: (seen.started, seen.id))
-
-
-def software_changes(seen: Sequence[Seen]) -> list[Change]:
-    """A version that differs from the last one that was told; what a session does not tell is no change."""
-    last: dict[str, str] = {}
-    changes = []
-    for session in seen:
-        for name, version in sorted(session.software.items()):
-            if name in last and last[name] != version:
-                changes.append(Change(session.started, session.id, name, last[name], version))
-            last[name] = version
-    return changes
 
 
 def _summary(machine: str, seen: Sequence[Seen], changes: Sequence[Change]) -> Summary:
@@ -169,7 +102,10 @@ def _lines(
         ]
         if nights:
             label = key[0].removeprefix(f"{kind.group}.")
-            yield kind.group, Line.of(label, kind.better, kind.unit, [(s.started, s.id, s.standing, v) for s, v in nights])
+            yield (
+                kind.group,
+                Line.of(label, kind.better, kind.unit, [(s.started, s.id, s.standing, v) for s, v in nights]),
+            )
 
 
 def _profiles(seen: Sequence[Seen]) -> list[str]:
@@ -208,10 +144,10 @@ def _overview(
 ) -> list[Chart]:
     views = []
     for profile in _profiles(seen):
-        lines = {
-            metric_name(metric): [line for _, line in _lines(seen, kinds, profile, metric)] for metric in _METRICS
-        }
-        views.append(View(overview({name: found for name, found in lines.items() if found}, _marks(changes)), (profile,)))
+        lines = {metric_name(metric): [line for _, line in _lines(seen, kinds, profile, metric)] for metric in _METRICS}
+        views.append(
+            View(overview({name: found for name, found in lines.items() if found}, _marks(changes)), (profile,))
+        )
     return [Chart("Mean of all rows", views, source, selects=("profile",))] if views else []
 
 
@@ -219,6 +155,12 @@ def _changes_table(changes: Sequence[Change], source: str) -> Table:
     columns = [Column("from"), Column("what"), Column("before"), Column("now"), Column("first seen in")]
     rows = [TableRow([_minute(one.started), one.name, one.before, one.now, one.session]) for one in reversed(changes)]
     return Table("software changes", columns, rows, source)
+
+
+def _sessions_table(seen: Sequence[Seen], source: str) -> Table:
+    columns = [Column("started"), Column("session"), Column("profile"), Column("standing"), Column("file")]
+    rows = [TableRow([_minute(one.started), one.id, one.profile, one.standing, one.file]) for one in reversed(seen)]
+    return Table("sessions", columns, rows, source)
 
 
 def _table(seen: Sequence[Seen], kinds: Mapping[tuple[str, str], Kind], source: str) -> Table:

@@ -21,8 +21,8 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down
 SIGNS = ("●", "■", "◆", "▲", "✚", "▼", "★", "⬢")
 LANE_PX = 22
 # Prefixes of plotly's own: 0.01 is "10ms".
-_PREFIXED = {"exponentformat": "SI", "minexponent": 0}
-UNITS = {"s": {**_PREFIXED, "ticksuffix": "s"}, "tok/s": _PREFIXED, "B": _PREFIXED}
+_PREFIXED: dict[str, Any] = {"exponentformat": "SI", "minexponent": 0}
+UNITS: dict[str, dict[str, Any]] = {"s": {**_PREFIXED, "ticksuffix": "s"}, "tok/s": _PREFIXED, "B": _PREFIXED}
 
 
 @dataclass(frozen=True)
@@ -132,5 +132,8 @@ def metric_name(metric: str) -> str:
     """As people call it: "p99_ttft" -> "P99 TTFT", "output_throughput" -> "tok/s"."""
     if metric == "output_throughput":
         return "tok/s"
-    words = (word.upper() if word in ("ttft", "tpot", "itl", "e2el", "p99", "cpu", "gpu") else word for word in metric.split("_"))
+    words = (
+        word.upper() if word in ("ttft", "tpot", "itl", "e2el", "p99", "cpu", "gpu") else word
+        for word in metric.split("_")
+    )
     return " ".join(words)

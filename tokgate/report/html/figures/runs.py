@@ -30,13 +30,21 @@ def runs(sides: Sequence[Runs]) -> Figure:
     for side, color, symbol in zip(sides, COLORS, SYMBOLS, strict=False):
         found = [(launch, value) for launch, each in enumerate(side.row.row.launches, 1) for value in each]
         values += [value for _, value in found]
-        data.append({
-            "type": "scatter", "mode": "lines+markers", "name": text(side.name),
-            "x": list(range(1, len(found) + 1)), "y": [value for _, value in found],
-            "line": {"color": color, "width": 1.5}, "marker": {"symbol": symbol, "size": 8, "color": color},
-            "text": [f"<b>{text(side.name)}</b><br>launch {launch}: {text_of(value, unit)}" for launch, value in found],
-            "hovertemplate": "%{text}<extra></extra>",
-        })
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": text(side.name),
+                "x": list(range(1, len(found) + 1)),
+                "y": [value for _, value in found],
+                "line": {"color": color, "width": 1.5},
+                "marker": {"symbol": symbol, "size": 8, "color": color},
+                "text": [
+                    f"<b>{text(side.name)}</b><br>launch {launch}: {text_of(value, unit)}" for launch, value in found
+                ],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
         data.append({
             "type": "scatter", "mode": "lines", "x": [0.6, len(found) + 0.4], "y": [side.row.value] * 2,
             "line": {"color": color, "width": 1, "dash": "dash"}, "hoverinfo": "skip",

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from tokgate.gate.scale import change_pct, harm, launch_values
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.data import RowFacts
-from tokgate.report.html.figures.base import SERIES, SYMBOLS, UNITS, Lanes, axis, figure, lanes, log_axis, metric_name, text
+from tokgate.report.html.figures.base import (
+    SERIES,
+    SYMBOLS,
+    UNITS,
+    Lanes,
+    axis,
+    figure,
+    lanes,
+    log_axis,
+    metric_name,
+    text,
+)
 from tokgate.report.units import text_of
 
 # Launches stand apart within a lane by this share of it, all of them together.
@@ -57,9 +68,7 @@ def noise(rows: Sequence[RowFacts]) -> Figure:
         color, symbol = SERIES[number % len(SERIES)], SYMBOLS[number % len(SYMBOLS)]
         traces.append(_dots("", points, color, 4, 0.45, symbol, "%", group=f"launch {number + 1}"))
         large = _medians(rows, placed, number)
-        traces.append(
-            _dots(f"launch {number + 1}", large, color, 9, 1.0, symbol, "%", group=f"launch {number + 1}")
-        )
+        traces.append(_dots(f"launch {number + 1}", large, color, 9, 1.0, symbol, "%", group=f"launch {number + 1}"))
     return figure(
         traces,
         placed.height + 30,
@@ -125,9 +134,7 @@ def _dots(
 
 
 def _accepted(rows: Sequence[RowFacts], placed: Lanes) -> Figure:
-    known = [
-        (row, row.judged.baseline_value) for row in rows if row.judged and row.judged.baseline_value is not None
-    ]
+    known = [(row, row.judged.baseline_value) for row in rows if row.judged and row.judged.baseline_value is not None]
     return {
         "type": "scatter", "mode": "markers", "name": "baseline",
         "x": [value for _, value in known], "y": [placed.places[row.key] for row, _ in known],

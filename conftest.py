@@ -5,5 +5,6 @@ pytest_plugins = [
     "fixtures.measuring",
     "fixtures.publishing",
     "fixtures.judging",
+    "fixtures.comparing",
     "pytester",
 ]

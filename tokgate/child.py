@@ -22,10 +22,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tokgate.rootcause import with_cause
+
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
 _TAIL_BYTES = 4000
+# vLLM's processes write some 20 KB of tracebacks one after another.
+_SEARCHED_BYTES = 1 << 20
 _POLL_S = 0.02
 _LOOK_S = 0.2
 
@@ -54,9 +58,9 @@ def run_child(
 
     What the child prints goes to the file `log`, which stays, or else to one that is thrown away.
 
-    The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on
-    why it failed. On KeyboardInterrupt, when `on_event` raises, or when `silence_s` seconds pass without an event
-    (None: it may take what it takes), the child's process group is killed.
+    The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on why it
+    failed, to which the first error of its log is added. On KeyboardInterrupt, when `on_event` raises, or when
+    `silence_s` seconds pass without an event (None: it may take what it takes), the child's process group is killed.
     """
     with _open_log(log) as printed:
         child = subprocess.Popen(
@@ -64,7 +68,7 @@ def run_child(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=printed,
-            env={**(env if env is not None else os.environ), "PYTHONPATH": _python_path()},
+            env={**(env if env is not None else os.environ), "PYTHONPATH": python_path()},
             start_new_session=True,
         )
         last: Event = {}
@@ -90,7 +94,7 @@ def run_child(
             return
         tail = _tail(printed)
         if last.get("event") == "error":
-            raise ChildError(str(last["message"]), child.returncode, tail)
+            raise ChildError(with_cause(str(last["message"]), _tail(printed, _SEARCHED_BYTES)), child.returncode, tail)
         raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
 
 
@@ -152,7 +156,7 @@ def _exit_when_parent_is_gone() -> None:
     os._exit(70)
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """tokgate itself reaches any interpreter through PYTHONPATH, the same for all."""
     own = str(Path(__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH", "")
@@ -197,9 +201,9 @@ def _open_log(path: Path | None) -> IO[bytes]:
     return path.open("w+b")
 
 
-def _tail(printed: IO[bytes]) -> str:
+def _tail(printed: IO[bytes], most_bytes: int = _TAIL_BYTES) -> str:
     size = printed.seek(0, os.SEEK_END)
-    printed.seek(max(0, size - _TAIL_BYTES))
+    printed.seek(max(0, size - most_bytes))
     return printed.read().decode("utf-8", "replace").strip()
 
 

@@ -46,4 +46,11 @@ def _vllm(group: Group, source: ModelSource) -> dict[str, Any]:
     return settings
 
 
-_FOLLOWING = {"onnx": _onnx, "transformers": _transformers, "vllm": _vllm}
+def _serve(group: Group, source: ModelSource) -> dict[str, Any]:
+    """A server as its users start it: with the context that the model has."""
+    settings = _vllm(group, source)
+    del settings["max_model_len"]
+    return settings
+
+
+_FOLLOWING = {"onnx": _onnx, "transformers": _transformers, "vllm": _vllm, "serve": _serve}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tokgate.child import ChildError, Event, run_child
 from tokgate.errors import MeasurementError
-from tokgate.metrics import Round
-from tokgate.plan import LaunchPlan
+from tokgate.metrics import Round, Sample, ServingRound
+from tokgate.plan import LaunchPlan, PlanRow
 
 
 @dataclass
@@ -20,11 +20,13 @@ class LaunchRecord:
     """What one worker measured. `rounds` holds the undisturbed ones by scenario id.
 
     `disturbed` counts the disturbed rounds by scenario id, repeated ones included; `causes` says by what, once
-    for every disturbed round that could not be repeated. `accuracy` is the worker's accuracy event; `peaks` what
+    for every disturbed round that could not be repeated; `unequal` why a round did other work than planned, failed
+    requests included. `accuracy` is the worker's accuracy event; `peaks` what
     the machine itself reached after the rounds (read_bytes_s, flop_s), empty where that could not be measured.
+    `compiled`: how many things the engine compiled anew while it was loaded, by cache.
     """
 
-    rounds: dict[str, list[Round]] = field(default_factory=dict)
+    rounds: dict[str, list[Sample]] = field(default_factory=dict)
     disturbed: dict[str, int] = field(default_factory=dict)
     causes: dict[str, list[str]] = field(default_factory=dict)
     unequal: dict[str, str] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class LaunchRecord:
     accuracy: dict[str, Any] = field(default_factory=dict)
     peaks: dict[str, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    compiled: dict[str, int] = field(default_factory=dict)
     load_s: float = 0.0
     load_peak_bytes: int = 0
     discarded_s: float = 0.0
@@ -40,8 +43,9 @@ class LaunchRecord:
 
 
 def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
-    """Measures `plan` in a fresh process of the interpreter `python`.
+    """Measures `plan` in a fresh process of the interpreter `python`, or one that serves in that interpreter.
 
+    The load client is this interpreter's whatever is measured: a reference and its candidate have the same one.
     `on_round` hears the scenario id of each round that ended; `log` keeps what the worker prints. Raises
     MeasurementError if the worker fails.
     """
@@ -51,13 +55,13 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
     def hear(event: Event) -> None:
         kind = event["event"]
         if kind == "round":
-            row = planned[event["scenario"]]
-            _keep_round(record, event, row.batch, row.batch * row.prompt_len, row.output_tokens)
+            _keep_round(record, event, planned[event["scenario"]])
             if not event["repeated"]:
                 on_round(event["scenario"])
         elif kind == "loaded":
             record.load_s, record.engine = event["load_s"], event["engine"]
             record.load_peak_bytes = event.get("peak_rss_bytes", 0)
+            record.compiled = event.get("compiled", {})
         elif kind == "accuracy":
             record.accuracy = {key: value for key, value in event.items() if key != "event"}
         elif kind == "peaks":
@@ -66,44 +70,61 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
             record.total_s, record.measured_s = event["total_s"], event["measured_s"]
             record.discarded_s = event.get("discarded_s", 0.0)
 
+    module = "tokgate.worker"
+    if plan.server is not None:
+        plan = replace(plan, server=replace(plan.server, python=python))
+        python, module = sys.executable, "tokgate.serving.worker"
     with tempfile.TemporaryDirectory(prefix="tokgate-") as folder:
         path = Path(folder) / "plan.json"
         plan.write(path)
         try:
-            run_child([python, "-m", "tokgate.worker", str(path)], hear, silence_s=plan.silence_s, log=log)
+            run_child([python, "-m", module, str(path)], hear, silence_s=plan.silence_s, log=log)
         except ChildError as error:
             kept = f"\n(all of it: {log})" if log else ""
-            raise MeasurementError(f"the {plan.engine} worker failed: {error}{kept}") from None
+            raise MeasurementError(f"the {plan.engine} worker failed: {error}{_remedy(str(error))}{kept}") from None
     return record
 
 
-def _keep_round(record: LaunchRecord, event: Event, batch: int, prompt_tokens: int, output_tokens: int) -> None:
-    scenario = event["scenario"]
+def _remedy(error: str) -> str:
+    if "out of memory" not in error.lower():
+        return ""
+    return "; use a smaller batch, a smaller precision or more GPUs, or stop who else holds memory (tokgate doctor)"
+
+
+def _keep_round(record: LaunchRecord, event: Event, row: PlanRow) -> None:
+    scenario = row.scenario
     record.events.append(event)
+    if event.get("fault"):
+        record.unequal[scenario] = event["fault"]
+        return
     if event["disturbed"] is not None:
         record.disturbed[scenario] = record.disturbed.get(scenario, 0) + 1
         if not event["repeated"]:
             record.causes.setdefault(scenario, []).append(event["disturbed"])
         return
-    if (event["prompt_tokens"], event["output_tokens"]) != (prompt_tokens, output_tokens):
+    if (event["prompt_tokens"], event["output_tokens"]) != (row.prompt_tokens, row.output_tokens):
         record.unequal[scenario] = (
             f"the engine was given {event['prompt_tokens']} prompt tokens and made {event['output_tokens']} "
-            f"output tokens; planned were {prompt_tokens} and {output_tokens}"
+            f"output tokens; planned were {row.prompt_tokens} and {row.output_tokens}"
         )
         return
+    record.rounds.setdefault(scenario, []).append(_sample(event, row))
+
+
+def _sample(event: Event, row: PlanRow) -> Sample:
+    if "figures" in event:
+        return ServingRound(event["figures"])
     gpu = event.get("gpu", {})
-    record.rounds.setdefault(scenario, []).append(
-        Round(
-            output_tokens=event["output_tokens"],
-            batch=batch,
-            prefill_s=event["prefill_s"],
-            total_s=event["total_s"],
-            cpu_s=event["use"]["own_cpu_s"],
-            peak_rss_bytes=event["peak_rss_bytes"],
-            tpot_s=event.get("tpot_s"),
-            gpu_peak_bytes=gpu.get("memory_bytes"),
-            energy_j=gpu.get("energy_j"),
-        )
+    return Round(
+        output_tokens=event["output_tokens"],
+        batch=row.batch,
+        prefill_s=event["prefill_s"],
+        total_s=event["total_s"],
+        cpu_s=event["use"]["own_cpu_s"],
+        peak_rss_bytes=event["peak_rss_bytes"],
+        tpot_s=event.get("tpot_s"),
+        gpu_peak_bytes=gpu.get("memory_bytes"),
+        energy_j=gpu.get("energy_j"),
     )
 
 

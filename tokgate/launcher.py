@@ -16,8 +16,10 @@ from tokgate.models.artifacts import Artifact
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS
 from tokgate.pairing import CANDIDATE, REFERENCE, order
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, ServerPlan
 from tokgate.scenario import Group, Profile, Scenario
+from tokgate.serving.remote import Remote
+from tokgate.tracing import GroupTrace, run_trace
 
 # One prompt seed for ever: sessions must do the same work to be comparable.
 _PROMPT_SEED = 20261121
@@ -42,7 +44,8 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
-    `logs_dir`: where what workers print is kept; None: nowhere.
+    `remote`: the server that is measured where it is, instead of starting one; `logs_dir`: where what workers and
+    servers print is kept; None: nowhere. `trace_dir`: where traces go, if they are wanted.
     """
 
     profile: Profile
@@ -56,7 +59,9 @@ class Setting:
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    remote: Remote | None = None
     logs_dir: Path | None = None
+    trace_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class Launcher:
         try:
             for start in starts:
                 # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
-                peaks = group.device == "cpu" or not start.records
+                peaks = (group.device == "cpu" or not start.records) and self._setting.remote is None
                 plan = replace(self._plan(group, scenarios, artifact, start.seed), measure_peaks=peaks)
 
                 def heard(scenario_id: str, shown: str = start.shown) -> None:
@@ -129,6 +134,15 @@ class Launcher:
         name = re.sub(r"\W+", "-", f"{what} {start.shown.removeprefix(what)}".strip())
         return folder / group.id / f"{name}.log" if folder else None
 
+    def trace(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path) -> GroupTrace:
+        """Makes one launch that traces a round of each scenario into `folder`. Raises MeasurementError."""
+        plan = replace(self._plan(group, scenarios, artifact, "trace"), rounds=1, repeats=0, measure_peaks=False)
+        self._progress.start(f"{group.id} trace", len(scenarios))
+        try:
+            return run_trace(plan, self._setting.python, folder, self._progress.advance)
+        finally:
+            self._progress.finish()
+
     def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str) -> LaunchPlan:
         setting = self._setting
         source = setting.sources[group.shape]
@@ -145,8 +159,19 @@ class Launcher:
             repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
             prompt_seed=_PROMPT_SEED,
-            rows=tuple(PlanRow(row.id, row.batch, row.prompt_len, row.output_len) for row in scenarios),
+            rows=tuple(row.plan_row for row in scenarios),
             device=group.device,
             gpus=group.gpus,
             prompts=group.prompts,
+            server=self._server(group, seed) if group.serves else None,
         )
+
+    def _server(self, group: Group, seed: str) -> ServerPlan:
+        """One that is to be started, or the one that is measured where it is."""
+        setting = self._setting
+        if setting.remote is not None:
+            return ServerPlan(
+                setting.remote.model, base_url=setting.remote.base_url, api_key_env=setting.remote.key_env
+            )
+        log = setting.logs_dir and setting.logs_dir / group.id / f"{seed.replace(' ', '-')}-server.log"
+        return ServerPlan(group.model, log=str(log or ""))

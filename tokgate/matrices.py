@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from tokgate.errors import InputError
 from tokgate.models.source import ModelSource, resolve
 from tokgate.scenario import Matrix, Scenario, load_matrix
+from tokgate.serving.remote import Remote
+from tokgate.serving.workload import model_part
+from tokgate.session import check_slug
 
 SCENARIOS_DIR = Path(__file__).resolve().parents[1] / "scenarios"
 
@@ -29,6 +33,21 @@ def open_matrix(file: str, model: str, profile: str, sources: dict[str, ModelSou
     for row in matrix.rows(profile):
         _check_context(row, sources[row.group.shape])
     return matrix
+
+
+def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
+    """Of a serving matrix the rows that a server elsewhere can be measured by: those at default settings.
+
+    They bear the name of its model. What precision it computes in is not known: that of the matrix's first rows is
+    taken. Raises InputError where the matrix has no such row.
+    """
+    plain = [row for row in matrix.scenarios if row.group.serves and not row.group.variants]
+    if not plain:
+        raise InputError("--perf-base-url is for serving rows at default settings, and this matrix has none")
+    own = [row for row in plain if row.group == plain[0].group]
+    rows = replace(matrix, scenarios=tuple(own))
+    name = check_slug("the served model's name", re.sub(r"[^a-z0-9._-]", "-", model_part(remote.model)))
+    return rows.with_models(lambda shape: name)
 
 
 def _check_context(row: Scenario, source: ModelSource) -> None:

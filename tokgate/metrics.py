@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from tokgate.session import Better
 
@@ -26,6 +28,62 @@ OFFLINE_METRICS = (
     Metric("peak_gpu_memory", "B", "lower"),
     Metric("energy_per_token", "J", "lower"),
 )
+SERVING_METRICS = (
+    Metric("output_throughput", "tok/s", "higher"),
+    Metric("request_throughput", "req/s", "higher"),
+    Metric("goodput", "req/s", "higher"),
+    Metric("success_rate", "%", "higher"),
+    Metric("ttft", "s", "lower"),
+    Metric("tpot", "s", "lower"),
+    Metric("itl", "s", "lower"),
+    Metric("e2el", "s", "lower"),
+    Metric("mean_ttft", "s", "lower"),
+    Metric("mean_tpot", "s", "lower"),
+    Metric("p99_ttft", "s", "lower"),
+    Metric("p99_tpot", "s", "lower"),
+    Metric("p99_itl", "s", "lower"),
+    Metric("p99_e2el", "s", "lower"),
+    # From when a request of an open loop was due, not from when it was sent: a client that waits hides what users feel.
+    Metric("due_ttft", "s", "lower"),
+    Metric("p99_due_ttft", "s", "lower"),
+    # Of the short ones among mixed prompts.
+    Metric("short_ttft", "s", "lower"),
+    # How long a request waited in the server (the mean, as it tells it), and in the client for one of its slots.
+    Metric("queue_time", "s", "lower"),
+    Metric("client_queue_time", "s", "lower"),
+    Metric("cpu_time_per_token", "s", "lower"),
+    Metric("peak_memory", "B", "lower"),
+    Metric("peak_gpu_memory", "B", "lower"),
+    Metric("energy_per_token", "J", "lower"),
+    # By `vllm bench serve` on the same server, of rows that cross-check the two clients.
+    Metric("vllm_bench_output_throughput", "tok/s", "higher"),
+    Metric("vllm_bench_ttft", "s", "lower"),
+    Metric("vllm_bench_tpot", "s", "lower"),
+    Metric("vllm_bench_mean_ttft", "s", "lower"),
+    Metric("vllm_bench_mean_tpot", "s", "lower"),
+)
+
+
+def metrics_of(engine: str) -> tuple[Metric, ...]:
+    """The metrics of an engine's rows."""
+    return SERVING_METRICS if engine == "serve" else OFFLINE_METRICS
+
+
+class Sample(Protocol):
+    """What one round measured."""
+
+    def values(self) -> Mapping[str, float]:
+        """Metric name -> value, of the metrics that the round has."""
+
+
+@dataclass(frozen=True)
+class ServingRound:
+    """One load on a server, as its worker summed it up, see serving/figures.py."""
+
+    figures: Mapping[str, float]
+
+    def values(self) -> Mapping[str, float]:
+        return self.figures
 
 
 @dataclass(frozen=True)

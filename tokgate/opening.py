@@ -22,6 +22,7 @@ from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
 from tokgate.run import DeviceRun
 from tokgate.scenario import Matrix
+from tokgate.serving.remote import Remote
 from tokgate.session import check_slug
 
 
@@ -33,11 +34,17 @@ class Device:
     claims: tuple[Claim, ...]
 
 
-def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], progress: Progress) -> DeviceRun:
+def open_run(
+    matrix: Matrix,
+    options: Options,
+    sources: dict[str, ModelSource],
+    progress: Progress,
+    remote: Remote | None = None,
+) -> DeviceRun:
     """Raises InputError for a bad machine id or interpreter, too few pairs, or baselines that cannot be read;
     NoDeviceError where the matrix wants GPUs that are not here."""
     _check(options)
-    device = find_device(matrix, os.environ)
+    device = find_device(matrix, os.environ) if remote is None else _elsewhere(matrix, remote)
     machine = device.machine
     if options.machine:
         machine["id"] = options.machine
@@ -52,8 +59,13 @@ def open_run(matrix: Matrix, options: Options, sources: dict[str, ModelSource], 
         reference=options.reference,
         pairs=options.pairs,
         machine=machine["stable"],
+        remote=remote,
+        logs_dir=options.sessions_dir / "logs",
     )
     run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
+    if remote is not None:
+        progress.say(f"{remote.model} at {remote.base_url}: prompts are token ids of {matrix.model}'s vocabulary")
+        return run
     for source in {row.group.shape: sources[row.group.shape] for row in matrix.rows(options.profile)}.values():
         progress.say(f"{source.model_id}: {source.note}")
     return run
@@ -66,6 +78,12 @@ def find_device(matrix: Matrix, environ: Mapping[str, str]) -> Device:
     gpus = used_gpus(matrix.gpus, environ)
     claims = tuple(claim for gpu in gpus for claim in gpu_claims(gpu.uuid, gpu.whole_uuid))
     return Device(gpu_fingerprint(matrix.gpus, environ), claims)
+
+
+def _elsewhere(matrix: Matrix, remote: Remote) -> Device:
+    """A machine that nothing can be asked of: its id has to do. What is held is this host, for the client."""
+    recorded = {"endpoint": remote.base_url, "client": fingerprint()["stable"]}
+    return Device({"id": "", "kind": matrix.device, "stable": {}, "recorded": recorded}, (Claim(cpu_device_name()),))
 
 
 def pytest_options(option: Any, root: Path, command: str, device: str) -> Options:
@@ -84,6 +102,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         reference=option.perf_reference,
         pairs=option.perf_pairs,
         machine=option.perf_machine,
+        trace=option.perf_trace,
     )
 
 
@@ -112,6 +131,9 @@ def _repeated(option: Any) -> list[str]:
         "--perf-cache": option.perf_cache,
         "--perf-python": option.perf_python if option.perf_python != sys.executable else None,
         "--perf-reference": option.perf_reference,
+        "--perf-base-url": option.perf_base_url,
+        "--perf-served-model": option.perf_served_model,
+        "--perf-api-key-env": option.perf_api_key_env,
         "--perf-pairs": option.perf_pairs if option.perf_pairs != DEFAULT_PAIRS else None,
     }
     return [f"{name}={value}" for name, value in given.items() if value]

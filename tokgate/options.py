@@ -16,7 +16,7 @@ class Options:
 
     `builder` builds the models, `python` measures them; with `reference`, another interpreter, what is open is
     measured in `pairs` pairs of the two. Without a `baselines_dir` nothing is accepted. `machine`: the id to
-    judge as, if not the one found.
+    judge as, if not the one found. `trace`: whether each group is traced after it was measured.
     """
 
     command: str
@@ -32,3 +32,4 @@ class Options:
     reference: str | None = None
     pairs: int = DEFAULT_PAIRS
     machine: str | None = None
+    trace: bool = False

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokgate.matrices import open_matrix
+from tokgate.errors import InputError
+from tokgate.matrices import open_matrix, remote_matrix
 from tokgate.models.source import ModelSource
 from tokgate.replay import ReplayClock
 from tokgate.scenario import Matrix, Scenario
+from tokgate.serving.remote import Remote, RemoteOptions, find_remote
 
 if TYPE_CHECKING:
     from tokgate.run import DeviceRun
@@ -38,6 +42,7 @@ class Perf:
         self._selected: dict[str, list[Scenario]] = {}
         self._runs: dict[str, DeviceRun] = {}
         self._clocks: dict[Scenario, ReplayClock] = {}
+        self._told: dict[str, list[str]] = {}
 
     def scenarios(self, file: str) -> list[Scenario]:
         """The rows of scenarios/<file> that the options choose, with the ids of the weights in use."""
@@ -46,8 +51,24 @@ class Perf:
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
             option = self.option
-            self._matrices[file] = open_matrix(file, option.perf_model, option.perf_profile, self._sources)
+            matrix = open_matrix(file, option.perf_model, option.perf_profile, self._sources)
+            remote = self.remote
+            self._matrices[file] = matrix if remote is None else remote_matrix(matrix, remote)
         return self._matrices[file]
+
+    @cached_property
+    def remote(self) -> Remote | None:
+        """The server that --perf-base-url names. Raises InputError where it cannot be used."""
+        option = self.option
+        if option.perf_base_url is None:
+            return None
+        if option.perf_machine is None:
+            raise InputError(
+                "--perf-base-url measures a machine that cannot be asked what it is: name it: --perf-machine=ID, as "
+                "eks-t4, and its sessions and baselines go by that"
+            )
+        asked = RemoteOptions(option.perf_base_url, option.perf_served_model, option.perf_api_key_env)
+        return find_remote(asked, os.environ)
 
     def select(self, file: str, scenario: Scenario) -> None:
         self._selected.setdefault(file, []).append(scenario)
@@ -66,9 +87,13 @@ class Perf:
             marker = str(self.option.markexpr) or matrix.device
             options = pytest_options(self.option, self.root, self.command, marker)
             progress = open_progress(self._terminal, self.option.verbose)
-            self._runs[file] = open_run(matrix, options, self._sources, progress)
+            self._runs[file] = open_run(matrix, options, self._sources, progress, self.remote)
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
+
+    def tell(self, file: str, text: str) -> None:
+        """Shows a line below the matrix's table."""
+        self._told.setdefault(file, []).append(text)
 
     def is_open(self, file: str) -> bool:
         """Whether any item asked for the device run of this matrix."""
@@ -82,11 +107,13 @@ class Perf:
         """Prints the table of every device run, and where the session file is."""
         if self.expects_rows and not self.option.collectonly and not self.has_rows:
             terminalreporter.write_line("tokgate: nothing was measured; this run says nothing of speed", red=True)
-        for run in self._runs.values():
+        for file, run in self._runs.items():
             if run.measured:
                 from tokgate.report.terminal import write_report
 
                 write_report(run, terminalreporter)
+                for text in self._told.get(file, []):
+                    terminalreporter.write_line(text)
 
     def finish(self) -> None:
         """Keeps the sessions and frees the devices."""

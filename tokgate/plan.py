@@ -18,21 +18,79 @@ PLAN_SCHEMA = 1
 
 Device = Literal["cpu", "gpu"]
 # What prompts hold, see workload/prompts.py.
-Prompts = Literal["random", "repetitive"]
+Prompts = Literal["random", "repetitive", "shared", "mixed"]
+# Tokens of the short ones among mixed prompts.
+SHORT_PROMPT_LEN = 16
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a load client sends a server in one round: `requests`, holding such `prompts`.
+
+    Closed loop: as many at once as the row's `batch`. Open loop: at `open_share` of the request rate that the server
+    was found to carry in that closed loop. `both_clients`: two commands send it in turn, see serving/crosscheck.py.
+    """
+
+    requests: int
+    prompts: Prompts = "random"
+    open_share: float | None = None
+    both_clients: bool = False
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """Work of one row: `batch` prompts of `prompt_len` tokens, `output_len` tokens each."""
+    """Work of one row: `batch` prompts of `prompt_len` tokens at once, `output_len` tokens each.
+
+    With `traffic` they are requests to a server, and a round has more of them than there are at once.
+    """
 
     scenario: str
     batch: int
     prompt_len: int
     output_len: int
+    traffic: Traffic | None = None
+
+    @property
+    def requests(self) -> int:
+        """Prompts of one round."""
+        return self.batch if self.traffic is None else self.traffic.requests
+
+    @property
+    def prompt_lens(self) -> list[int]:
+        """Tokens of each prompt. Of mixed ones so many at once are long as are short, the long ones first."""
+        if self.traffic is None or self.traffic.prompts != "mixed":
+            return [self.prompt_len] * self.requests
+        long = [number % self.batch < self.batch // 2 for number in range(self.requests)]
+        return [self.prompt_len if is_long else SHORT_PROMPT_LEN for is_long in long]
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(self.prompt_lens)
 
     @property
     def output_tokens(self) -> int:
-        return self.batch * self.output_len
+        return self.requests * self.output_len
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> PlanRow:
+        """From decoded JSON."""
+        traffic = data.get("traffic")
+        return cls(**{**data, "traffic": Traffic(**traffic) if traffic else None})
+
+
+@dataclass(frozen=True)
+class ServerPlan:
+    """The server of a launch that serves: one that the interpreter `python` is to start, or what is at `base_url`.
+
+    `model`: the name that it serves the model under. `api_key_env`: the variable that holds the key, if it wants one.
+    `log`: where the output of a server that is started goes.
+    """
+
+    model: str
+    python: str = ""
+    base_url: str = ""
+    api_key_env: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +124,7 @@ class LaunchPlan:
     measure_peaks: bool = True
     silence_s: float = 900.0
     prompts: Prompts = "random"
+    server: ServerPlan | None = None
 
     def extra_len(self, row: PlanRow) -> int:
         """Tokens a sequence that are made and not credited. Raises ValueError where that is no whole number."""
@@ -95,4 +154,5 @@ class LaunchPlan:
         data = json.loads(path.read_text("utf-8"))
         if data.get("schema") != PLAN_SCHEMA:
             raise ValueError(f"{path}: plan schema {data.get('schema')}; this worker reads {PLAN_SCHEMA}")
-        return cls(**{**data, "rows": tuple(PlanRow(**row) for row in data["rows"])})
+        server = ServerPlan(**data["server"]) if data.get("server") else None
+        return cls(**{**data, "rows": tuple(map(PlanRow.of, data["rows"])), "server": server})

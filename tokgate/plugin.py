@@ -65,6 +65,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"how many pairs, at least {LEAST_PAIRS} (default: {DEFAULT_PAIRS})",
     )
+    group.addoption(
+        "--perf-base-url",
+        metavar="URL",
+        help="measure serving rows on the server that is there (any OpenAI-compatible one); needs --perf-machine",
+    )
+    group.addoption("--perf-served-model", metavar="NAME", help="its model, if it serves several")
+    group.addoption("--perf-api-key-env", metavar="NAME", help="the environment variable that holds its key")
+    group.addoption(
+        "--perf-trace",
+        action="store_true",
+        help="trace one round of each vLLM row afterwards, and print where its time went",
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.environment import environment
+from tokgate.gate.served import served_figures
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Setting
 from tokgate.options import Options
@@ -48,11 +49,23 @@ def provenance(options: Options, setting: Setting) -> dict[str, Any]:
 
 def telemetry(results: list[GroupResult]) -> dict[str, Any]:
     """What explains a figure later: launch times, engine, build, and each round's use of the machine."""
+    served = _served(results)
     return {
+        **({"served": served} if served else {}),
         "python": sys.version.split()[0],
         "measured_s": sum(result.measured_s for result in results),
         "groups": {result.group.id: _group(result) for result in results},
     }
+
+
+def _served(results: list[GroupResult]) -> dict[str, dict[str, float]]:
+    """Scenario -> what its server told of itself in the rounds that count."""
+    events = [event for result in results for record in result.own_launches for event in record.events]
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event.get("server") and event["disturbed"] is None:
+            rounds.setdefault(event["scenario"], []).append(event["server"])
+    return {scenario: served_figures(told) for scenario, told in rounds.items()}
 
 
 def _group(result: GroupResult) -> dict[str, Any]:
@@ -67,6 +80,7 @@ def _launches(records: Iterable[LaunchRecord]) -> list[dict[str, Any]]:
     return [
         {
             "load_s": record.load_s,
+            "compiled": record.compiled,
             "load_peak_bytes": record.load_peak_bytes,
             "discarded_s": record.discarded_s,
             "total_s": record.total_s,

@@ -10,6 +10,7 @@ from tokgate.launch import LaunchRecord
 from tokgate.pairing import REFERENCE, other_outputs
 from tokgate.scenario import Group
 from tokgate.session import Accuracy, Row
+from tokgate.tracing import GroupTrace
 
 
 @dataclass
@@ -19,7 +20,8 @@ class GroupResult:
     `skipped` is a reason that is nobody's fault (not enough memory); `failed` an error of the group. `launches`
     are held against the accepted sessions, `confirmations` are fresh ones of what looked slow; `references`
     and `candidates` are the two sides of pairs. `other_faults` are of the group as a whole; `notes`: what a reader
-    should know of rows that are valid.
+    should know of rows that are valid. `trace`: what was traced after the launches, or why nothing was (`untraced`);
+    both None where nobody asked.
     """
 
     group: Group
@@ -37,6 +39,8 @@ class GroupResult:
     build_s: float = 0.0
     other_faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    trace: GroupTrace | None = None
+    untraced: str | None = None
 
     @property
     def own_launches(self) -> list[LaunchRecord]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
 
 Roof = Literal["memory", "compute"]
+Bound = Literal["memory", "compute", "overhead"]
 
 # Engines come within 1.0 to 1.8 times their floor where memory or arithmetic limits them (measured: 7B on a GPU and
 # 0.5B in FP32 and INT8 on CPUs, ONNX Runtime and vLLM). Three times is something else: launches, threads that wait.
@@ -89,6 +90,18 @@ def best_peaks(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: max(peaks[name] for peaks in measured) for name in (measured[0] if measured else ())}
 
 
+def step_of(work: Any, part: str) -> Step | None:
+    """The "prefill" or the "decode" of a session's entry of a scenario (Work.figures); None where it is not known."""
+    figures = _figures(work, f"{part}_bytes", f"{part}_flop")
+    return Step(*figures) if figures else None
+
+
+def peaks_of(machine: Mapping[str, Any]) -> Peaks | None:
+    """What a session's machine reached beside its rows; None where that was not measured."""
+    figures = _figures(machine.get("measured"), "read_bytes_s", "flop_s")
+    return Peaks(*figures) if figures else None
+
+
 def floor_s(step: Step, peaks: Peaks) -> float:
     """Seconds that a step takes on a machine that does nothing but reach its nearer peak."""
     return max(step.read_bytes / peaks.read_bytes_s, step.flop / peaks.flop_s)
@@ -99,9 +112,16 @@ def roof(step: Step, peaks: Peaks) -> Roof:
     return "memory" if step.read_bytes / peaks.read_bytes_s >= step.flop / peaks.flop_s else "compute"
 
 
-def bound(step: Step, seconds: float, peaks: Peaks) -> Roof | Literal["overhead"]:
+def bound(step: Step, seconds: float, peaks: Peaks) -> Bound:
     """What limits a step that took `seconds`: its roof, or neither where it is far from both."""
     return "overhead" if seconds > _OVERHEAD_FACTOR * floor_s(step, peaks) else roof(step, peaks)
+
+
+def _figures(found: Any, *names: str) -> list[float] | None:
+    """Those figures if all are there and can be divided by: files of other tools, or made by hand, hold anything."""
+    values = [found.get(name) for name in names] if isinstance(found, Mapping) else []
+    usable = [float(value) for value in values if isinstance(value, (int, float)) and value > 0]
+    return usable if len(usable) == len(names) else None
 
 
 def _head_bytes(engine: str, precision: str) -> float:

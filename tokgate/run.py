@@ -35,6 +35,9 @@ from tokgate.session import Row, Session
 # What runs in this process; the versions of what measures come from the interpreter that measures.
 SOFTWARE = ("tokgate", "numpy", "scipy", "pytest", "pytest-benchmark")
 
+# Of rows that a server is measured by: what its load client is made of.
+CLIENT_SOFTWARE = ("uvloop", "httptools")
+
 
 class DeviceRun:
     """Measures the groups of one matrix when their rows are asked for, and keeps what they gave."""
@@ -63,7 +66,11 @@ class DeviceRun:
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = provenance.session_id(self._started, machine["id"], options.profile)
         # Each session measures in an order of its own: what an order does is then part of the difference of nights.
-        self._setting = dataclasses.replace(setting, seed=self._id, logs_dir=options.sessions_dir / "logs" / self._id)
+        folders = {
+            "logs_dir": options.sessions_dir / "logs" / self._id,
+            "trace_dir": options.sessions_dir.parent / "traces" / self._id if options.trace else None,
+        }
+        self._setting = dataclasses.replace(setting, seed=self._id, **folders)
         self._runner = GroupRunner(self._setting, self, progress)
         folder = options.baselines_dir
         self.baselines = store.load(folder, machine["id"]) if folder else Baselines(machine["id"])
@@ -156,6 +163,11 @@ class DeviceRun:
             reasons.append("interrupted: only the launches that had ended are here")
         return self._session(results, rows, reasons)
 
+    @property
+    def results(self) -> list[GroupResult]:
+        """Of every group that was measured, or at least tried."""
+        return list(self._results.values())
+
     def skipped(self) -> dict[str, str]:
         """Group id -> why nothing of it was measured."""
         return {result.group.id: result.skipped for result in self._results.values() if result.skipped}
@@ -197,24 +209,28 @@ class DeviceRun:
     @property
     def _work(self) -> dict[str, dict[str, float]]:
         """What each measured scenario has to read and compute at least."""
-        return {
-            row.id: work_of(
-                self._setting.sources[row.group.shape].shape,
-                row.group.engine,
-                row.group.precision,
-                row.batch,
-                row.prompt_len,
-                row.output_len,
-            ).figures()
-            for row in self._selected
-            if row.group.id in self._results
-        }
+        return {row.id: self._work_of(row) for row in self._selected if row.group.id in self._results}
+
+    def _work_of(self, row: Scenario) -> dict[str, float]:
+        """Of a server's row its decode steps: requests that come one by one are not prefilled all at once."""
+        shape = self._setting.sources[row.group.shape].shape
+        group = row.group
+        work = work_of(shape, group.loader, group.precision, row.batch, row.prompt_len, row.output_len).figures()
+        if row.traffic is None:
+            return work
+        if self._setting.remote is not None or row.traffic.prompts == "mixed" or row.traffic.open_share is not None:
+            return {}
+        return {name: value for name, value in work.items() if name.startswith("decode")}
 
     @property
     def _software(self) -> dict[str, str]:
+        if self._setting.remote is not None:
+            return machines.software((*SOFTWARE, *CLIENT_SOFTWARE))
+        serves = any(row.group.serves for row in self._selected)
         measured = environment(self._setting.python).versions
         weights = {f"weights of {source.model_id}": source.identity for source in self._weights()}
-        return {**machines.software(SOFTWARE), **measured, **weights}
+        own = machines.software((*SOFTWARE, *CLIENT_SOFTWARE) if serves else SOFTWARE)
+        return {**own, **measured, **weights}
 
     def _weights(self) -> list[ModelSource]:
         """The models that were measured; what they are made of is recorded, as a name alone can lie."""

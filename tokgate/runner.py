@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
-from tokgate.errors import TokgateError
+from tokgate.errors import MeasurementError, TokgateError
 from tokgate.gate.reference import Key
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Progress, Setting
@@ -24,7 +25,9 @@ from tokgate.pairing import pair_up, same_engine
 from tokgate.result import GroupResult
 from tokgate.samples import faults_of, rows_of
 from tokgate.scenario import Group, Scenario
+from tokgate.serving.cores import LEAST_CORES, TOO_FEW_CORES
 from tokgate.session import Accuracy, Row
+from tokgate.tracing import TRACED_ENGINES
 
 
 class Screen(Protocol):
@@ -66,16 +69,7 @@ class GroupRunner:
         if result.skipped:
             return
         started = time.monotonic()
-        artifact = ensure(
-            setting.sources[group.shape],
-            group.engine,
-            group.precision,
-            setting.cache_root,
-            setting.builder,
-            setting.isa,
-            self._progress.say,
-            skeleton=loads_skeleton(group, setting.sources[group.shape]),
-        )
+        artifact = self._artifact(group)
         result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
         # A reference makes launches of their own needless where no accepted session is there to hold them against.
@@ -89,6 +83,34 @@ class GroupRunner:
             self._confirm(scenarios, artifact, result)
         else:
             self._pair(setting.reference, scenarios, artifact, result)
+        if setting.trace_dir is not None:
+            self._trace(scenarios, artifact, setting.trace_dir / group.id, result)
+
+    def _trace(self, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path, result: GroupResult) -> None:
+        """After all that is measured. A trace that fails is told, and takes nothing from the rows."""
+        if result.group.engine not in TRACED_ENGINES:
+            result.untraced = f"only {', '.join(TRACED_ENGINES)} is traced"
+            return
+        try:
+            result.trace = self._launcher.trace(result.group, scenarios, artifact, folder)
+        except MeasurementError as error:
+            result.untraced = str(error)
+
+    def _artifact(self, group: Group) -> Artifact:
+        """What the group's engine loads, built if need be; a server elsewhere loaded its own."""
+        setting = self._setting
+        if setting.remote is not None:
+            return Artifact(Path(), "remote", {})
+        return ensure(
+            setting.sources[group.shape],
+            group.loader,
+            group.precision,
+            setting.cache_root,
+            setting.builder,
+            setting.isa,
+            self._progress.say,
+            skeleton=loads_skeleton(group, setting.sources[group.shape]),
+        )
 
     def _confirm(self, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
         """Measures the suspects in fresh launches."""
@@ -137,19 +159,23 @@ class GroupRunner:
     def cannot_run(self, group: Group, scenarios: Sequence[Scenario]) -> str | None:
         """Why this machine cannot measure the group, by memory with the sum; None if it can."""
         setting = self._setting
+        if setting.remote is not None:
+            return None
+        if group.serves and group.device == "cpu" and setting.threads < LEAST_CORES:
+            return TOO_FEW_CORES.format(setting.threads)
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
         batch, tokens = largest.batch, largest.prompt_len + largest.output_len
         if group.device == "gpu":
             work = gpu_fit.GpuWork(
-                source.shape, group.engine, group.precision, batch, tokens, source.max_context, group.gpus
+                source.shape, group.loader, group.precision, batch, tokens, source.max_context, group.gpus
             )
             refusal = gpu_fit.cannot_run(work, setting.machine)
             if refusal:
                 return refusal
         kind = to_build(
             source,
-            group.engine,
+            group.loader,
             group.precision,
             setting.cache_root,
             setting.isa,
@@ -158,7 +184,7 @@ class GroupRunner:
         )
         return does_not_fit(
             source.shape,
-            group.engine,
+            group.loader,
             group.precision,
             batch=batch,
             tokens=tokens,
@@ -173,6 +199,9 @@ class GroupRunner:
         self._check_outputs(result)
 
     def _check_outputs(self, result: GroupResult) -> None:
+        """Not of a server elsewhere: nobody knows its weights."""
+        if self._setting.remote is not None:
+            return
         source = self._setting.sources[result.group.shape]
         result.accuracy = _worst_accuracy(result.group, result.own_launches, source)
         result.reference_accuracy = _worst_accuracy(result.group, result.references, source)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tokgate.launch import LaunchRecord
-from tokgate.metrics import OFFLINE_METRICS
+from tokgate.metrics import metrics_of
 from tokgate.scenario import Profile, Scenario
 from tokgate.session import Row
 
@@ -31,7 +31,7 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
             group=scenario.group.id,
             launches=measured,
         )
-        for metric in OFFLINE_METRICS
+        for metric in metrics_of(scenario.group.engine)
         if (measured := _measured(metric.name, launches))
     ]
 

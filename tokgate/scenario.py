@@ -1,6 +1,7 @@
 """What to measure: scenarios, their ids, and the matrices in scenarios/*.toml that hold them.
 
-A row of a matrix is written `batch x prompt_len -> output_len`, all in sequences and tokens: "8x5->50".
+A row of a matrix is written `batch x prompt_len -> output_len`, all in sequences and tokens: "8x5->50". A row of a
+server is written with the concurrency for a batch: "c50x512->512".
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,8 @@ from typing import Any, Literal
 import msgspec
 
 from tokgate.errors import InputError
-from tokgate.metrics import OFFLINE_METRICS
-from tokgate.plan import Device, Prompts
+from tokgate.metrics import metrics_of
+from tokgate.plan import Device, PlanRow, Prompts, Traffic
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +27,11 @@ else:
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "bnb4")
 DEFAULT_GATED = ("output_throughput", "ttft")
-_ROW = re.compile(r"(\d+)x(\d+)->(\d+)")
+SERVING_GATED = (*DEFAULT_GATED, "tpot")
+SERVE = "serve"
+# Requests of a round for each that is open at once, unless the group says otherwise: the guide's 200 at 50.
+_REQUESTS_PER_SLOT = 4
+_ROW = re.compile(r"(c?)(\d+)x(\d+)->(\d+)")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,16 @@ class Group:
         return ".".join([self.model, self.engine, self.precision, *self.variants])
 
     @property
+    def serves(self) -> bool:
+        """Whether it is a server under a load client."""
+        return self.engine == SERVE
+
+    @property
+    def loader(self) -> str:
+        """The engine whose files it loads and whose memory it takes: a server is vLLM's."""
+        return "vllm" if self.serves else self.engine
+
+    @property
     def gpus(self) -> int:
         """How many GPUs it spreads over, where it runs on GPUs."""
         return int(self.settings.get("tensor_parallel_size", 1))
@@ -60,7 +75,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the matrix: `batch` prompts of `prompt_len` tokens, each continued by `output_len` tokens."""
+    """One row of the matrix: `batch` prompts of `prompt_len` tokens at once, each continued by `output_len` tokens.
+
+    A server's row has `traffic`, and `variants` that are the client's: one server is measured under all of them.
+    """
 
     group: Group
     batch: int
@@ -69,14 +87,20 @@ class Scenario:
     gated: tuple[str, ...] = DEFAULT_GATED
     quick: bool = False
     selections: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    traffic: Traffic | None = None
 
     @property
     def shape_id(self) -> str:
-        return f"b{self.batch}.p{self.prompt_len}.o{self.output_len}"
+        return f"{'b' if self.traffic is None else 'c'}{self.batch}.p{self.prompt_len}.o{self.output_len}"
 
     @property
     def id(self) -> str:
-        return f"{self.group.id}.{self.shape_id}"
+        return ".".join([self.group.id, *self.variants, self.shape_id])
+
+    @property
+    def plan_row(self) -> PlanRow:
+        return PlanRow(self.id, self.batch, self.prompt_len, self.output_len, self.traffic)
 
 
 @dataclass(frozen=True)
@@ -143,9 +167,20 @@ class _Profile(_Strict, frozen=True):
 
 
 class _Variant(_Strict, frozen=True):
-    engine: str
+    engine: str | list[str]
     settings: dict[str, Any] = {}
     prompts: Prompts = "random"
+    open_share: float | None = None
+    both_clients: bool = False
+
+    @property
+    def engines(self) -> list[str]:
+        return [self.engine] if isinstance(self.engine, str) else self.engine
+
+    @property
+    def is_traffic(self) -> bool:
+        """Whether it changes what a load client does, and leaves the server as it is."""
+        return not self.settings
 
 
 class _Group(_Strict, frozen=True):
@@ -154,8 +189,9 @@ class _Group(_Strict, frozen=True):
     rows: list[str]
     model: str | None = None
     variants: list[str] = []
-    gated: tuple[str, ...] = DEFAULT_GATED
+    gated: tuple[str, ...] | None = None
     quick: list[str] = []
+    num_prompts: int | None = None
     selections: tuple[str, ...] = ()
     weights: Literal["full", "skeleton"] = "full"
 
@@ -196,30 +232,25 @@ def _check_file(file: _File, path: Path) -> None:
 
 
 def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant]) -> Iterator[Scenario]:
-    settings = _settings(group, place, file, variants)
-    known = [metric.name for metric in OFFLINE_METRICS]
-    if group.weights == "skeleton" and group.engine != "vllm":
-        raise InputError(f"{place}: weights = 'skeleton' is for engine vllm; {group.engine} cannot fill them itself")
-    for text in group.quick:
-        if text not in group.rows:
-            raise InputError(f"{place}: quick names {text!r}, which is not one of its rows")
-    for metric in group.gated:
-        if metric not in known:
-            raise InputError(f"{place}: {_unknown('gated metric', metric, known)}")
+    _check_group(group, place, variants)
+    settings = _settings(group, file, variants)
+    serves = group.engine == SERVE
+    # Of a server's variants those of the client leave it the same server.
+    client = [name for name in group.variants if serves and variants[name].is_traffic]
+    usual = SERVING_GATED if serves else DEFAULT_GATED
+    gated = usual if group.gated is None else group.gated
     for precision in group.precisions:
-        if precision not in PRECISIONS:
-            raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
         shape = group.model or file.model
         key = Group(
             shape,
             shape,
             group.engine,
             precision,
-            tuple(group.variants),
+            tuple(name for name in group.variants if name not in client),
             settings,
             file.device,
             group.weights == "skeleton",
-            _prompts(group, variants),
+            "random" if serves else _prompts(group.variants, variants),
         )
         if file.device == "gpu" and key.gpus != file.gpus:
             raise InputError(
@@ -227,36 +258,74 @@ def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant])
                 "GPUs used, so a matrix is of one number of them"
             )
         for text in group.rows:
-            batch, prompt_len, output_len = _parse_row(text, place)
-            if output_len == 1 and "tpot" in group.gated:
+            batch, prompt_len, output_len = _parse_row(text, serves, place)
+            if output_len == 1 and "tpot" in gated:
                 raise InputError(f"{place}: row {text!r} has one output token, and so no tpot to gate")
+            traffic = _traffic(group, client, variants, batch, place) if serves else None
             quick = text in group.quick
-            yield Scenario(key, batch, prompt_len, output_len, group.gated, quick, group.selections)
+            yield Scenario(key, batch, prompt_len, output_len, gated, quick, group.selections, tuple(client), traffic)
 
 
-def _settings(group: _Group, place: str, file: _File, variants: dict[str, _Variant]) -> dict[str, Any]:
-    settings = dict(file.engines.get(group.engine, {}))
+def _check_group(group: _Group, place: str, variants: dict[str, _Variant]) -> None:
+    known = [metric.name for metric in metrics_of(group.engine)]
+    if group.weights == "skeleton" and group.engine not in ("vllm", SERVE):
+        raise InputError(f"{place}: weights = 'skeleton' is for engine vllm; {group.engine} cannot fill them itself")
+    if group.num_prompts is not None and group.engine != SERVE:
+        raise InputError(f"{place}: num_prompts is for engine {SERVE}; of {group.engine} a round is one batch")
+    for text in group.quick:
+        if text not in group.rows:
+            raise InputError(f"{place}: quick names {text!r}, which is not one of its rows")
+    for metric in group.gated or ():
+        if metric not in known:
+            raise InputError(f"{place}: {_unknown('gated metric', metric, known)}")
+    for precision in group.precisions:
+        if precision not in PRECISIONS:
+            raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
     for name in group.variants:
         if name not in variants:
             raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
-        if variants[name].engine != group.engine:
-            raise InputError(f"{place}: variant {name} is of engine {variants[name].engine}, not {group.engine}")
+        if group.engine not in variants[name].engines:
+            engines = " and ".join(variants[name].engines)
+            raise InputError(f"{place}: variant {name} is of engine {engines}, not {group.engine}")
+
+
+def _settings(group: _Group, file: _File, variants: dict[str, _Variant]) -> dict[str, Any]:
+    settings = dict(file.engines.get(group.engine, {}))
+    for name in group.variants:
         settings |= variants[name].settings
     return settings
 
 
-def _prompts(group: _Group, variants: dict[str, _Variant]) -> Prompts:
-    """Of the group's variants the one that says something else than the usual."""
-    return next((variants[name].prompts for name in group.variants if variants[name].prompts != "random"), "random")
+def _traffic(group: _Group, client: list[str], variants: dict[str, _Variant], concurrency: int, place: str) -> Traffic:
+    requests = group.num_prompts or _REQUESTS_PER_SLOT * concurrency
+    if requests < concurrency:
+        raise InputError(f"{place}: num_prompts is {requests}; expected {concurrency} at least, as many as at once")
+    prompts = _prompts(client, variants)
+    if prompts == "mixed" and (concurrency % 2 or requests % concurrency):
+        raise InputError(
+            f"{place}: {requests} mixed prompts, {concurrency} at once: expected an even number at once, half of them "
+            "long, and a multiple of it in all"
+        )
+    shares = [share for name in client if (share := variants[name].open_share) is not None]
+    both = any(variants[name].both_clients for name in client)
+    return Traffic(requests, prompts, shares[0] if shares else None, both)
 
 
-def _parse_row(text: str, place: str) -> tuple[int, int, int]:
+def _prompts(names: Iterable[str], variants: dict[str, _Variant]) -> Prompts:
+    """Of these variants the one that says something else than the usual."""
+    return next((variants[name].prompts for name in names if variants[name].prompts != "random"), "random")
+
+
+def _parse_row(text: str, serves: bool, place: str) -> tuple[int, int, int]:
     match = _ROW.fullmatch(text)
-    if not match:
-        raise InputError(f"{place}: row {text!r}; expected 'batch x prompt_len -> output_len' such as '8x5->50'")
-    batch, prompt_len, output_len = (int(part) for part in match.groups())
+    if not match or bool(match[1]) != serves:
+        what, example = ("c concurrency", "c50x512->512") if serves else ("batch", "8x5->50")
+        raise InputError(f"{place}: row {text!r}; expected '{what} x prompt_len -> output_len' such as '{example}'")
+    batch, prompt_len, output_len = (int(part) for part in match.groups()[1:])
     if min(batch, prompt_len, output_len) < 1:
-        raise InputError(f"{place}: row {text!r} holds a zero; batch and lengths start at 1")
+        raise InputError(
+            f"{place}: row {text!r} holds a zero; {'concurrency' if serves else 'batch'} and lengths start at 1"
+        )
     return batch, prompt_len, output_len
 
 

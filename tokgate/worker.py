@@ -5,10 +5,10 @@ environment. Events go to standard output, one JSON object a line:
 
     peaks     what the machine itself reads and computes a second: a GPU before the engine takes its memory, CPUs
               after the last round; left out where that was not asked for, or could not be measured
-    loaded    seconds, and what the engine says of itself
+    loaded    seconds, what the engine says of itself, and what it compiled anew, by cache
     accuracy  distance of the logits from the FP32 reference on the same weights
-    round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters, and
-              what disturbed it, if anything
+    round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters and
+              its KV cache's blocks, and what disturbed it, if anything
     done      seconds in all, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
@@ -23,11 +23,13 @@ import zlib
 from collections.abc import MutableMapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tokgate import accuracy, engines
 from tokgate.child import Emit, Event, child_events
+from tokgate.enginewatch import engine_watch
 from tokgate.machine.gpuprobe import measured_gpu_peaks
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.probe import measured_peaks
@@ -55,21 +57,23 @@ class Launch:
         if self._plan.device == "gpu":
             self._measure_peaks()
         load_started = time.perf_counter()
-        self._engine = engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
+        self._engine = self._load()
         self._emit(
             {
                 "event": "loaded",
                 "load_s": time.perf_counter() - load_started,
                 "peak_rss_bytes": family_peak_rss_bytes(),
                 "engine": self._engine.describe(),
+                "compiled": self._compiled(),
             }
         )
-        self._check_accuracy()
-        self._warm_up()
-        gc.collect()
-        gc.freeze()
-        for number, row in self._plan.order():
-            self._measure_until_quiet(number, row)
+        with engine_watch(self._emit):
+            self._check_accuracy()
+            self._warm_up()
+            gc.collect()
+            gc.freeze()
+            for number, row in self._plan.order():
+                self._measure_until_quiet(number, row)
         if self._plan.device == "cpu":
             self._measure_peaks()
         total_s = time.perf_counter() - started
@@ -81,6 +85,9 @@ class Launch:
                 "discarded_s": self._discarded_s,
             }
         )
+
+    def _load(self) -> Any:
+        return engines.load(self._plan.engine, self._plan.model_dir, self._plan.threads, self._plan.settings)
 
     def _check_accuracy(self) -> None:
         """Not where there is nothing to compare with: a skeleton, whose weights the engine makes up."""
@@ -151,13 +158,24 @@ class Launch:
             "peak_rss_bytes": family_peak_rss_bytes(),
             **watched.figures,
             **self._counted_since(counted),
+            **self._cache_use(),
             "disturbed": watched.disturbed,
         }
+
+    def _compiled(self) -> dict[str, int]:
+        """Most engines compile nothing."""
+        compiled: dict[str, int] = getattr(self._engine, "compiled", dict)()
+        return compiled
 
     def _counters(self) -> dict[str, float]:
         """What the engine counts since its start; most count nothing."""
         counters: dict[str, float] = getattr(self._engine, "counters", dict)()
         return counters
+
+    def _cache_use(self) -> dict[str, dict[str, int | None]]:
+        """Of the round that just ended; most engines do not tell."""
+        use: dict[str, int | None] = getattr(self._engine, "kv_cache", dict)()
+        return {"kv_cache": use} if use else {}
 
     def _counted_since(self, before: dict[str, float]) -> dict[str, dict[str, float]]:
         now = self._counters()

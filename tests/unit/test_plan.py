@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tokgate.engines import Generation
 from tokgate.machine.watch import CpuWatch
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
 from tokgate.worker import Launch
 
 pytestmark = pytest.mark.unit
@@ -32,6 +32,13 @@ def plan(rows: int = 3, rounds: int = 2, seed: int = 0) -> LaunchPlan:
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     plan().write(tmp_path / "plan.json")
     assert LaunchPlan.read(tmp_path / "plan.json") == plan()
+
+
+def test_a_serving_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    row = PlanRow("open", 50, 512, 512, Traffic(200, "mixed", 0.8))
+    written = replace(plan(), rows=(row,), server=ServerPlan("m", python="/env/bin/python", log="/logs/1"))
+    written.write(tmp_path / "plan.json")
+    assert LaunchPlan.read(tmp_path / "plan.json") == written
 
 
 def test_a_plan_of_before_gpus_is_one_for_the_cpu(tmp_path: Path) -> None:

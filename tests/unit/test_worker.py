@@ -45,6 +45,9 @@ class Engine:
     def counters(self) -> dict[str, float]:
         return {"num_preemptions": self.preempted}
 
+    def kv_cache(self) -> dict[str, int | None]:
+        return {"peak_blocks": 3, "blocks": 8, "block_tokens": 16}
+
 
 def launch(events: list[dict[str, Any]], watch: Quiet | None = None, **change: Any) -> Launch:
     plan = {
@@ -90,6 +93,18 @@ def test_a_probe_that_fails_is_no_failure_of_the_launch(monkeypatch, capsys, err
     assert str(error) in capsys.readouterr().err
 
 
+def test_what_the_engine_compiled_anew_comes_with_its_loading(monkeypatch, peaks):
+    events: list[dict[str, Any]] = []
+    engine = type("E", (Engine,), {"describe": lambda self: {}, "compiled": lambda self: {"flashinfer": 2}})
+    made = launch(events, rows=())
+    monkeypatch.setattr(worker.engines, "load", lambda *args: engine())
+    monkeypatch.setattr(made, "_check_accuracy", lambda: None)
+    monkeypatch.setattr(worker.gc, "freeze", lambda: None)
+    made.run()
+    (loaded,) = [event for event in events if event["event"] == "loaded"]
+    assert loaded["compiled"] == {"flashinfer": 2}
+
+
 @pytest.mark.parametrize(("device", "order"), [("cpu", ["loaded", "peaks"]), ("gpu", ["peaks", "loaded"])])
 def test_a_gpu_is_probed_before_the_engine_takes_its_memory(monkeypatch, peaks, device, order):
     events: list[dict[str, Any]] = []
@@ -109,6 +124,7 @@ def test_a_round_carries_what_engine_and_watch_tell():
     assert event["tpot_s"] == 0.2
     assert event["gpu"] == {"energy_j": 7.0}
     assert event["counters"] == {"num_preemptions": 1.0}, "of this round alone"
+    assert event["kv_cache"] == {"peak_blocks": 3, "blocks": 8, "block_tokens": 16}
     assert event["output_tokens"] == 8
 
 

@@ -28,6 +28,8 @@ import vllm
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
+from tokgate.engines.compile_cache import CompileWatch
+from tokgate.engines.kv_cache import cache_use, watch_cache
 
 # What makes rows comparable; a scenario's own settings win.
 _DEFAULTS: dict[str, Any] = {
@@ -54,13 +56,18 @@ class VllmEngine:
     def __init__(self, model_dir: str, threads: int, settings: dict[str, Any]) -> None:
         arguments = {**_DEFAULTS, **settings}
         self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
+        caches = CompileWatch(os.environ, Path.home())
         self._llm = vllm.LLM(model=model_dir, **arguments)
+        self._compiled = caches.new()
         self._chosen = self._read_back()
+        self._cache_peak = watch_cache(self._llm)
 
     def generate(self, prompts: Tokens, output_len: int) -> Generation:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
         params = vllm.SamplingParams(**self._sampling, max_tokens=output_len, ignore_eos=True)
+        if self._cache_peak is not None:
+            self._cache_peak.share = 0.0
         started = time.perf_counter()
         outputs = self._llm.generate(inputs, params, use_tqdm=False)
         total_s = time.perf_counter() - started
@@ -76,6 +83,17 @@ class VllmEngine:
             total_s=total_s,
             tpot_s=median(decode_s) / (output_len - 1) if output_len > 1 else None,
         )
+
+    def traced(self, prompts: Tokens, output_len: int) -> Generation:
+        """`generate` under vLLM's own profiler, which a setting (profiler_config) must have asked for.
+
+        The traces are written when this returns.
+        """
+        self._llm.start_profile()
+        try:
+            return self.generate(prompts, output_len)
+        finally:
+            self._llm.stop_profile()
 
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> TopLogprobs:
         """The largest log-probabilities at each position; vLLM gives no whole vocabulary at a bearable price."""
@@ -100,10 +118,19 @@ class VllmEngine:
     def describe(self) -> dict[str, str]:
         return {"vllm": vllm.__version__, "torch": torch.__version__, **self._chosen}
 
+    def compiled(self) -> dict[str, int]:
+        """What was compiled anew for this launch, by cache; empty where the caches held all of it."""
+        return self._compiled
+
     def counters(self) -> dict[str, float]:
         """vLLM's own counters since the start, by name; those it does not have are left out."""
         found = {metric.name: float(metric.value) for metric in self._llm.get_metrics() if metric.name in _COUNTERS}
         return {name.removeprefix("vllm:"): value for name, value in found.items()}
+
+    def kv_cache(self) -> dict[str, int | None]:
+        """Blocks of the KV cache: what the last generate call used at once, and how many there are."""
+        config = self._llm.llm_engine.vllm_config.cache_config
+        return cache_use(self._cache_peak, config.num_gpu_blocks, config.block_size)
 
     def _read_back(self) -> dict[str, str]:
         config = self._llm.llm_engine.vllm_config
@@ -147,8 +174,3 @@ def _linear_kernel(worker: Any) -> str:
         if method is not None and "Linear" in type(method).__name__:
             return type(scheme or method).__name__
     return "none"
-
-
-def compile_cache() -> Path:
-    """Where vLLM keeps what it compiled."""
-    return Path(os.environ.get("VLLM_CACHE_ROOT", Path.home() / ".cache" / "vllm"))

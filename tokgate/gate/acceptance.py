@@ -85,9 +85,18 @@ def entries(sessions: Iterable[Session], scenario: str, stamp: Stamp) -> list[Ac
             fingerprint=session.machine,
             family_size=session.gated_family,
             accuracy=accuracy_for(session, scenario, rows[0].group),
+            served=_served(session, scenario),
         )
         found.append(entry)
     return found
+
+
+def _served(session: Session, scenario: str) -> dict[str, float]:
+    """The figures that are numbers: telemetry has no schema."""
+    served = session.telemetry.get("served")
+    told = served.get(scenario) if isinstance(served, dict) else None
+    figures = told.items() if isinstance(told, dict) else ()
+    return {str(name): float(value) for name, value in figures if isinstance(value, (int, float))}
 
 
 def merge(

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from tokgate.roofline import Peaks, Step, bound, roof
+from tokgate.roofline import Peaks, bound, peaks_of, roof, step_of
 
 # What the peak of arithmetic was measured in.
-_ARITHMETIC = {"cpu": "FP32", "gpu": "FP16"}
+ARITHMETIC = {"cpu": "FP32", "gpu": "FP16"}
 # Probes of one quiet machine agree that well from session to session, and a smaller drop explains little.
 _LEAST_FALL = 0.05
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
@@ -28,16 +28,16 @@ def achieved(
     `work` is the row's entry in a session's telemetry, `accepted` the fingerprints of the sessions it is held
     against. None where the work is not known; without a side's peaks that side's share is left out.
     """
-    step = _step(work, part)
+    step = step_of(work, part)
     if step is None:
         return None
-    before, now = _typical(accepted), _peaks(machine)
+    before, now = _typical(accepted), peaks_of(machine)
     peaks = now or before
     limit = roof(step, peaks) if peaks else "memory" if part == "decode" else "compute"
     amount, does, unit = (step.read_bytes, "reads", "B") if limit == "memory" else (step.flop, "computes", "FLOP")
     each = " a step" if part == "decode" else ""
     rates = _change(amount / before_s, amount / now_s, f"{unit}/s")
-    line = f"{part} {does} {_si(amount, unit)}{each}: {rates}"
+    line = f"{part} {does} {si(amount, unit)}{each}: {rates}"
     shares = [
         f"{word}{_percent(amount / seconds / _rate(side, limit))}"
         for word, seconds, side in (
@@ -55,7 +55,7 @@ def achieved(
 
 def machine_fell(accepted: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> list[str]:
     """Whether the machine itself reads or computes less than in every accepted session: then that is the finding."""
-    now, seen = _peaks(machine), [peaks for entry in accepted if (peaks := _peaks(entry))]
+    now, seen = peaks_of(machine), [peaks for entry in accepted if (peaks := peaks_of(entry))]
     if now is None or not seen:
         return []
     found = []
@@ -68,7 +68,7 @@ def machine_fell(accepted: Sequence[Mapping[str, Any]], machine: Mapping[str, An
 
 
 def _names(machine: Mapping[str, Any]) -> dict[str, str]:
-    return {"memory": "read bandwidth", "compute": f"{_ARITHMETIC.get(str(machine.get('kind')), '')} rate".strip()}
+    return {"memory": "read bandwidth", "compute": f"{ARITHMETIC.get(str(machine.get('kind')), '')} rate".strip()}
 
 
 def _rate(peaks: Peaks, limit: str) -> float:
@@ -76,27 +76,10 @@ def _rate(peaks: Peaks, limit: str) -> float:
 
 
 def _typical(accepted: Sequence[Mapping[str, Any]]) -> Peaks | None:
-    seen = [peaks for entry in accepted if (peaks := _peaks(entry))]
+    seen = [peaks for entry in accepted if (peaks := peaks_of(entry))]
     if not seen:
         return None
     return Peaks(median(peaks.read_bytes_s for peaks in seen), median(peaks.flop_s for peaks in seen))
-
-
-def _peaks(machine: Mapping[str, Any]) -> Peaks | None:
-    figures = _figures(machine.get("measured"), "read_bytes_s", "flop_s")
-    return Peaks(*figures) if figures else None
-
-
-def _step(work: Any, part: str) -> Step | None:
-    figures = _figures(work, f"{part}_bytes", f"{part}_flop")
-    return Step(*figures) if figures else None
-
-
-def _figures(found: Any, *names: str) -> list[float] | None:
-    """Those figures if all are there and can be divided by: files of other tools, or made by hand, hold anything."""
-    values = [found.get(name) for name in names] if isinstance(found, Mapping) else []
-    usable = [float(value) for value in values if isinstance(value, (int, float)) and value > 0]
-    return usable if len(usable) == len(names) else None
 
 
 def _change(before: float, now: float, unit: str) -> str:
@@ -105,7 +88,7 @@ def _change(before: float, now: float, unit: str) -> str:
     return f"{_digits(before / factor)} -> {_digits(now / factor)} {prefix}{unit}"
 
 
-def _si(value: float, unit: str) -> str:
+def si(value: float, unit: str) -> str:
     """Three significant digits: 988 MB, 1.98 TFLOP."""
     factor, prefix = _prefix(value)
     return f"{_digits(value / factor)} {prefix}{unit}"

@@ -11,6 +11,7 @@ from tokgate.gate.history import Baselines
 from tokgate.gate.reference import Reference, reference
 from tokgate.gate.rows import Case, case_of, ys_of
 from tokgate.gate.scale import change_pct, delta_of, value_of
+from tokgate.gate.served import served_changes
 from tokgate.session import Session
 
 # The parts of a request in the order they happen, and what each one's metric is a measure of.
@@ -72,11 +73,14 @@ def explain(session: Session, baselines: Baselines, scenario: str) -> list[str]:
     spread = moves[0].spread if moves else None
     works = session.telemetry.get("work")
     work = works.get(scenario) if isinstance(works, dict) else None
+    served = session.telemetry.get("served")
+    told = served.get(scenario) if isinstance(served, dict) else None
     fingerprints = [entry.fingerprint for entry in held.entries.get(scenario, ())]
     lines = [achieved(move.part, move.before, move.now, work, fingerprints, session.machine) for move in moves]
     return [
         *map(str, moves),
         *([spread] if spread else []),
+        *served_changes(told, [entry.served for entry in held.entries.get(scenario, ())]),
         *(line for line in lines if line),
         *machine_fell(fingerprints, session.machine),
     ]

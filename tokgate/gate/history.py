@@ -43,7 +43,10 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One accepted session as far as one scenario is concerned, with its provenance; `rows` by metric."""
+    """One accepted session as far as one scenario is concerned, with its provenance; `rows` by metric.
+
+    `served`: what a server told of itself beside a serving row, see gate/served.py.
+    """
 
     id: str
     started: str
@@ -57,6 +60,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     fingerprint: dict[str, Any] = {}
     family_size: int | None = None
     accuracy: Accuracy | None = None
+    served: dict[str, float] = {}
 
     @property
     def when(self) -> tuple[datetime, str]:

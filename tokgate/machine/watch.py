@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from tokgate.machine.gpumemory import RELEASE_S, await_free
 from tokgate.machine.gpuuse import GpuLimits, gpu_disturbance
 from tokgate.machine.gpuwatch import GpuSampler
+from tokgate.machine.nvml import driver_session, visible_devices
 from tokgate.machine.probe import ProbeBand, matmul_probe
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
 from tokgate.plan import LaunchPlan
@@ -41,6 +43,8 @@ class Watch(Protocol):
 
 def open_watch(plan: LaunchPlan) -> Watch:
     """The watch of what the plan's engine runs on. Raises TokgateError where its GPUs cannot be asked."""
+    if plan.server is not None and plan.server.base_url:
+        return HostWatch()
     return GpuWatch(plan.gpus, os.environ) if plan.device == "gpu" else CpuWatch(plan.threads)
 
 
@@ -70,10 +74,29 @@ class CpuWatch:
         )
 
 
-class GpuWatch:
-    """What the GPUs did, who else was on them, and whether the host had cores left."""
+class HostWatch:
+    """Of a server elsewhere: whether the load client's host had cores left."""
 
-    def __init__(self, gpus: int, environ: Mapping[str, str], nvml: Any = None) -> None:
+    def settle(self) -> None: ...
+
+    def start(self) -> None:
+        self._use = RoundWatch()
+        self._use.start()
+
+    def stop(self) -> Watched:
+        use = self._use.stop()
+        return Watched({"use": asdict(use)}, disturbance(use, _HOST_LIMITS))
+
+
+class GpuWatch:
+    """What the GPUs did, who else was on them, and whether the host had cores left.
+
+    Raises MeasurementError where others hold the GPUs' memory for longer than `release_s`.
+    """
+
+    def __init__(self, gpus: int, environ: Mapping[str, str], nvml: Any = None, release_s: float = RELEASE_S) -> None:
+        with driver_session(nvml) as library:
+            await_free(library, visible_devices(library, environ)[:gpus], release_s)
         self._sampler = GpuSampler(gpus, environ, nvml)
         self._limits = GpuLimits()
 

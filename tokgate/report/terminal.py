@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
-from tokgate.report.figures import typical
+from tokgate.report.figures import scenarios_by_group, typical
+from tokgate.report.groups import gpu_lines, heading_facts
 from tokgate.report.reference import reference_lines
+from tokgate.report.trace_lines import trace_lines
 from tokgate.report.units import text_of
 from tokgate.session import Row, Session
 
@@ -57,7 +59,7 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     console = Console(file=text, width=max(width, 80), force_terminal=terminalreporter.hasmarkup, highlight=False)
     console.print(render(session, run.shown_verdict(), run.skipped()))
     terminalreporter.write(text.getvalue())
-    for line in closing_words(session, run.session_path):
+    for line in [*trace_lines(run.results), *closing_words(session, run.session_path)]:
         terminalreporter.write_line(line)
 
 
@@ -78,14 +80,8 @@ def print_verdict(session: Session, verdict: SessionVerdict, skipped: dict[str, 
 def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -> RenderableType:
     """The table of a session, what was blind above it, and what must be read beside it below."""
     parts: list[RenderableType] = [*_blind_lines(verdict), *map(Text, reference_lines(session))]
-    groups: dict[str, list[str]] = {}
-    for row in session.rows:
-        group = row.group or row.scenario.rsplit(".", 3)[0]
-        names = groups.setdefault(group, [])
-        if row.scenario not in names:
-            names.append(row.scenario)
-    for group, scenarios in groups.items():
-        parts += _group_lines(session, group)
+    for group, scenarios in scenarios_by_group(session.rows).items():
+        parts += _group_lines(session, group, scenarios)
         parts.append(_table(group, scenarios, session.rows, verdict))
     parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
     parts += _closing_lines(verdict)
@@ -120,20 +116,17 @@ def _near(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _group_lines(session: Session, group: str) -> list[Text]:
-    """The group's name, its peak memory, and how near its outputs are to the reference on the same weights."""
-    peaks = [max(map(max, row.launches)) for row in session.rows if (row.group, row.metric) == (group, "peak_memory")]
-    told = session.telemetry.get("groups", {}).get(group, {})
-    peaks += [launch.get("load_peak_bytes", 0) for launch in told.get("launches", [])]
-    heading = Text(group, style="bold")
-    if peaks:
-        heading.append(f"  peak {text_of(max(peaks), 'B')}", style="dim")
-    lines = [heading]
+def _group_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[Text]:
+    """The group's name, what it took, and how near its outputs are to the reference on the same weights."""
+    facts = heading_facts(session, group, scenarios)
+    lines = [Text.assemble((group, "bold"), (f"  {facts}" if facts else "", "dim"))]
+    lines += [Text(f"  {line}", style="dim") for line in gpu_lines(session, group, scenarios)]
     for found in session.accuracy:
         if found.group == group:
             agrees = f"top-1 agrees in {found.top1_agreement:.0%} of {found.positions}"
             text = f"  against {found.reference}: {agrees}, logits {found.logit_distance:.1e} apart"
             lines.append(Text(text, style="dim"))
+    told = session.telemetry.get("groups", {}).get(group, {})
     if str(told.get("build", {}).get("kind", "")).startswith("skeleton"):
         lines.append(Text("  outputs not compared: the engine filled a skeleton with weights of its own", style="dim"))
     return lines

@@ -75,7 +75,7 @@ def fitting(file: VllmFile, workloads: Sequence[Workload], source: str) -> Workl
             f"{source}: {_shape(file)} is the shape of no row at default settings; "
             f"--scenario ID names one by hand; {_listed(workloads)}"
         )
-    alike = [workload for workload in shaped if workload.model == _model_part(file.model)]
+    alike = [workload for workload in shaped if workload.model == model_part(file.model)]
     if not alike and _HUB_NAME.fullmatch(file.model):
         raise InputError(
             f"{source}: its model is {file.model!r}, and the row of its shape is of {shaped[0].model}; to hold it "
@@ -95,7 +95,7 @@ def work_faults(file: VllmFile, workload: Workload) -> list[str]:
 
 def model_notes(file: VllmFile, workload: Workload, by_hand: bool) -> list[str]:
     """What to say where the server was called something else than the row's model."""
-    if _model_part(file.model) == workload.model:
+    if model_part(file.model) == workload.model:
         return []
     why = "because --scenario says so" if by_hand else "because its shape is that row's; --scenario ID says otherwise"
     called = f"calls the model {file.model!r}" if file.model else "names no model"
@@ -155,7 +155,7 @@ def _output_faults(file: VllmFile, workload: Workload) -> list[str]:
     return found
 
 
-def _model_part(name: str) -> str:
+def model_part(name: str) -> str:
     """The part of a row's id that a model's name makes: "Qwen/Qwen2.5-0.5B" -> "qwen2.5-0.5b"."""
     return name.rstrip("/").rsplit("/", 1)[-1].lower()
 

@@ -18,8 +18,13 @@ _PHRASE_LEN = 16
 
 
 def prompts_of(kind: Prompts, batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:
-    """Prompts [batch, prompt_len] of that kind."""
-    makers = {"random": random_prompts, "repetitive": repetitive_prompts}
+    """Prompts [batch, prompt_len] of that kind; of mixed ones the short are the beginnings of theirs."""
+    makers = {
+        "random": random_prompts,
+        "mixed": random_prompts,
+        "repetitive": repetitive_prompts,
+        "shared": shared_prompts,
+    }
     return makers[kind](batch, prompt_len, vocab_size, seed)
 
 
@@ -27,6 +32,14 @@ def repetitive_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) 
     """Each prompt one random phrase over and over: what a model is asked to summarise or to edit repeats itself."""
     phrases = random_prompts(batch, _PHRASE_LEN, vocab_size, seed)
     return np.tile(phrases, (1, -(-prompt_len // _PHRASE_LEN)))[:, :prompt_len]
+
+
+def shared_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:
+    """Prompts that begin alike, as those of one application do: three quarters are the first one's."""
+    prompts = random_prompts(batch, prompt_len, vocab_size, seed)
+    common = 3 * prompt_len // 4
+    prompts[:, :common] = prompts[0, :common]
+    return prompts
 
 
 def random_prompts(batch: int, prompt_len: int, vocab_size: int, seed: int) -> Tokens:

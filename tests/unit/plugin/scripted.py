@@ -2,10 +2,12 @@
 
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
 disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
-`unexpected` (an error nobody foresaw, in the second group), `no_room` (the memory guard says no), `device`
-(name of the lock, so that a real run next door is no matter), `engine` (its version), `noise` (standard
-deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same for single
-interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it is `absent`.
+`fails` (group id -> the error that its launches end with), `unexpected` (an error nobody foresaw, in the second
+group), `no_room` (the memory guard says no), `device` (name of the lock, so that a real run next door is no
+matter), `engine` (its version), `noise` (standard deviation of launches), `wobble` (by how much every second
+launch is slower). `of` holds the same for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the
+GPU of this machine, its `uuid`, or why it is `absent`. `trace`: a file that stands for every row's trace; without
+one the trace fails.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from tokgate.machine.gpu import Gpu
 from tokgate.machine.lock import Claim
 from tokgate.metrics import Round
 from tokgate.plan import LaunchPlan
+from tokgate.tracing import GroupTrace, RowTrace
 
 SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
 launched = 0
@@ -41,6 +44,9 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
     script = {**SCRIPT, **SCRIPT.get("of", {}).get(python, {})}
     if script.get("crash"):
         raise MeasurementError("the onnx worker failed: it crashed")
+    for group, error in script.get("fails", {}).items():
+        if plan.rows[0].scenario.startswith(f"{group}."):
+            raise MeasurementError(error)
     launched += 1
     record = LaunchRecord(engine={"onnxruntime": script.get("engine", "0")}, total_s=2.0, measured_s=1.5)
     record.accuracy = {
@@ -60,6 +66,12 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
             Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30, **on_gpu)
         )
     return record
+
+
+def run_trace(plan: LaunchPlan, python: str, folder: Path, on_row: Callable[[str], None]) -> GroupTrace:
+    if "trace" not in SCRIPT:
+        raise MeasurementError("the trace failed: no profiler")
+    return GroupTrace(tuple(RowTrace(row.scenario, 0.5, (Path(SCRIPT["trace"]),)) for row in plan.rows), "nsys profile")
 
 
 def ensure(*args: Any, **kwargs: Any) -> SimpleNamespace:
@@ -86,5 +98,6 @@ opening.gpu_fingerprint = gpu_fingerprint
 opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]
 opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
+launcher.run_trace = run_trace
 runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact
 runner.does_not_fit = does_not_fit

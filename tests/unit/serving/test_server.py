@@ -1,0 +1,150 @@
+"""The life of a server, and its ways to die: whatever happens, nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.serving.fakes import fake_python
+from tokgate.errors import MeasurementError
+from tokgate.serving.server import Server, ServerCommand, free_port
+
+pytestmark = pytest.mark.unit
+
+START_S = 60.0
+# A process of the server that has left its session, as a daemon does.
+ORPHAN = """
+orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+open({path!r}, "w").write(str(orphan.pid))
+"""
+DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+OWNER = """
+import sys
+from pathlib import Path
+from tokgate.serving.server import Server, ServerCommand
+with Server(ServerCommand([{python!r}, "--port={port}", "--served-model-name=m"], {port}, Path({log!r}))) as server:
+    server.wait_ready({start_s})
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def command(folder: Path, *stub: str, before: str = "", cpus: frozenset[int] | None = None) -> ServerCommand:
+    port = free_port()
+    python = fake_python(folder, *stub, before=before)
+    return ServerCommand([python, f"--port={port}", "--served-model-name=m"], port, folder / "log", {}, cpus)
+
+
+def until(condition: Callable[[], bool], most_s: float = 30.0) -> bool:
+    deadline_s = time.monotonic() + most_s
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    return condition()
+
+
+def is_gone(pid: int) -> bool:
+    """A zombie that nobody has reaped yet is dead too."""
+    try:
+        return ") Z" in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+def test_a_server_answers_from_its_start_to_its_end(tmp_path: Path) -> None:
+    with Server(command(tmp_path)) as server:
+        assert server.wait_ready(START_S) > 0
+        assert urllib.request.urlopen(f"{server.base_url}/v1/models").status == 200
+        server.check()
+        assert server.tail().startswith("fake vLLM starts")
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{server.base_url}/health")
+
+
+def test_it_stays_on_the_cpus_it_is_given(tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    told = tmp_path / "cpus"
+    before = f"open({str(told)!r}, 'w').write(str(os.sched_getaffinity(0)))"
+    with Server(command(tmp_path, before=before, cpus=frozenset({cpu}))) as server:
+        server.wait_ready(START_S)
+    assert told.read_text() == f"{{{cpu}}}"
+
+
+def test_one_that_dies_at_its_start_says_its_last_words(tmp_path: Path) -> None:
+    before = "print('ValueError: no kernel for this GPU'); sys.exit(3)"
+    with (
+        pytest.raises(
+            MeasurementError, match=r"ended with status 3; its log .*/log ends:\n(.|\n)*no kernel for this GPU"
+        ),
+        Server(command(tmp_path, before=before)) as server,
+    ):
+        server.wait_ready(START_S)
+
+
+def test_one_that_never_gets_ready_is_told_with_the_time_it_had(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MeasurementError, match=r"did not answer http://127.0.0.1:\d+/health within 1 s of its start"),
+        Server(command(tmp_path, before="time.sleep(600)")) as server,
+    ):
+        server.wait_ready(1.0)
+
+
+def test_one_that_is_killed_is_missed(tmp_path: Path) -> None:
+    own = tmp_path / "pid"
+    with Server(command(tmp_path, before=f"open({str(own)!r}, 'w').write(str(os.getpid()))")) as server:
+        server.wait_ready(START_S)
+        os.kill(int(own.read_text()), signal.SIGKILL)
+
+        def is_missed() -> bool:
+            try:
+                server.check()
+            except MeasurementError as error:
+                return "the server died of SIGKILL: often the kernel, out of memory" in str(error)
+            return False
+
+        assert until(is_missed)
+
+
+def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    own = tmp_path / "pid"
+    before = f"open({str(own)!r}, 'w').write(str(os.getpid())); {DEAF}"
+    with Server(command(tmp_path, before=before), term_s=0.2):
+        assert until(lambda: own.exists() and bool(own.read_text()))
+    assert is_gone(int(own.read_text()))
+
+
+@pytest.mark.parametrize("then", ["", "sys.exit(1)"])
+def test_what_it_leaves_behind_goes_with_it_in_order_or_not(tmp_path: Path, then: str) -> None:
+    """An engine's process in a session of its own, whose server ended before it."""
+    orphan = tmp_path / "orphan"
+    before = f"{ORPHAN.format(path=str(orphan))}\n{then}"
+    with Server(command(tmp_path, before=before)) as server:
+        if then:
+            with pytest.raises(MeasurementError, match="ended with status 1"):
+                server.wait_ready(START_S)
+        else:
+            server.wait_ready(START_S)
+            assert not is_gone(int(orphan.read_text()))
+    assert is_gone(int(orphan.read_text()))
+
+
+def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    own, port = tmp_path / "pid", free_port()
+    python = fake_python(tmp_path, before=f"open({str(own)!r}, 'w').write(str(os.getpid()))")
+    code = OWNER.format(python=python, port=port, log=str(tmp_path / "log"), start_s=START_S)
+    owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"ready\n"
+        owner.kill()
+        assert until(lambda: is_gone(int(own.read_text())))
+    finally:
+        owner.kill()
+        owner.communicate()

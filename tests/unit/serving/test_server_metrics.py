@@ -1,0 +1,69 @@
+"""What a server tells of itself at /metrics, read as vLLM writes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tokgate.serving.request import Target
+from tokgate.serving.server import free_port
+from tokgate.serving.server_metrics import MetricsWatch, reading, server_use
+
+pytestmark = pytest.mark.unit
+
+# As vLLM 0.32 writes it, cut.
+TEXT = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{{engine="0",model_name="tiny-dummy"}} {running}
+vllm:num_requests_waiting{{engine="0",model_name="tiny-dummy"}} 0.0
+vllm:num_requests_waiting_by_reason{{engine="0",model_name="tiny-dummy",reason="capacity"}} 9.0
+vllm:kv_cache_usage_perc{{engine="0",model_name="tiny-dummy"}} 0.25
+vllm:kv_cache_usage_perc{{engine="1",model_name="tiny-dummy"}} {used}
+# TYPE vllm:num_preemptions counter
+vllm:num_preemptions_total{{engine="0",model_name="tiny-dummy"}} {preemptions}
+vllm:num_preemptions_created{{engine="0",model_name="tiny-dummy"}} 1.7952846331703856e+09
+vllm:prefix_cache_queries_total{{engine="0"}} {queries}
+vllm:prefix_cache_hits_total{{engine="0"}} 0.0
+vllm:request_queue_time_seconds_bucket{{engine="0",le="0.3"}} 4.0
+vllm:request_queue_time_seconds_count{{engine="0"}} {queued}
+vllm:request_queue_time_seconds_sum{{engine="0"}} {queue_s}
+process_cpu_seconds_total 12.0
+"""
+
+
+def text(
+    running: int = 0, used: float = 0.0, preemptions: int = 0, queries: int = 0, queued: int = 0, queue_s: float = 0.0
+) -> str:
+    return TEXT.format(**locals())
+
+
+def test_counters_grow_and_gauges_have_a_peak() -> None:
+    texts = [
+        text(queries=100, queued=2, queue_s=1.0),
+        text(running=4, used=0.9, preemptions=3, queries=300),
+        text(preemptions=3, queries=612, queued=6, queue_s=3.0),
+    ]
+    use = server_use(map(reading, texts))
+    assert use is not None
+    assert (use.readings, use.running, use.waiting, use.kv_cache_use) == (3, 4.0, 0.0, 0.9)
+    assert (use.preemptions, use.prefix_queries, use.prefix_hits) == (3.0, 512.0, 0.0)
+    assert use.queue_s == pytest.approx(0.5)
+    assert (use.drafted_tokens, use.output_tokens) == (None, None), "what it does not tell is none, and not 0"
+
+
+def test_of_several_engines_the_fullest_cache_counts() -> None:
+    assert reading(text(used=0.1))["vllm:kv_cache_usage_perc"] == 0.25
+
+
+def test_one_reading_tells_no_growth() -> None:
+    assert server_use([reading(text())]) is None
+
+
+def test_a_page_that_is_none_of_vllms_tells_nothing() -> None:
+    assert reading("<html>no</html>") == {}
+
+
+def test_a_server_without_the_page_is_measured_without_it() -> None:
+    watch = MetricsWatch(Target("http", "127.0.0.1", free_port(), "/metrics"))
+    watch.start()
+    assert watch.stop() is None

@@ -1,0 +1,99 @@
+"""The process that measures a server, on a server that is scripted: every request counted, every fault told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.serving.fakes import fake_python
+from tokgate.errors import MeasurementError
+from tokgate.launch import LaunchRecord, run_launch
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
+
+pytestmark = [
+    pytest.mark.unit,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each"),
+]
+
+CLOSED = PlanRow("closed", 2, 5, 4, Traffic(6))
+OPEN = PlanRow("open", 2, 5, 4, Traffic(6, open_share=0.5))
+MIXED = PlanRow("mixed", 4, 50, 4, Traffic(8, "mixed"))
+
+
+def launch(
+    folder: Path,
+    *stub: str,
+    rows: tuple[PlanRow, ...] = (CLOSED,),
+    before: str = "",
+    on_round: Callable[[str], None] = lambda scenario: None,
+    **change: Any,
+) -> LaunchRecord:
+    plan: dict[str, Any] = {
+        "schema": PLAN_SCHEMA, "engine": "serve", "model_dir": str(folder), "vocab_size": 2000,
+        "settings": {"enforce_eager": True}, "threads": 1, "rounds": 1, "repeats": 0, "order_seed": 0,
+        "prompt_seed": 0, "rows": rows, "measure_peaks": False, "silence_s": 100.0,
+        "server": ServerPlan("m", log=str(folder / "logs" / "server.log")), **change,
+    }  # fmt: skip
+    python = fake_python(folder, "--ttft-ms=20", "--itl-ms=5", *stub, before=before)
+    return run_launch(LaunchPlan(**plan), python, on_round)
+
+
+def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tmp_path: Path) -> None:
+    record = launch(tmp_path, rows=(CLOSED, OPEN, MIXED))
+    events = {event["scenario"]: event for event in record.events}
+    assert set(events) == {"closed", "open", "mixed"}
+    for row in (CLOSED, OPEN, MIXED):
+        event = events[row.scenario]
+        assert (event["prompt_tokens"], event["output_tokens"]) == (row.prompt_tokens, row.output_tokens)
+        assert event["succeeded"] == row.requests
+        assert event["figures"]["success_rate"] == 100
+        assert event["figures"]["ttft"] >= 0.020
+        assert event["figures"]["tpot"] >= 0.004
+    assert events["closed"]["peak_concurrency"] <= 2
+    assert events["closed"]["rate"] is None
+    assert events["open"]["rate"] > 0
+    assert "short_ttft" in events["mixed"]["figures"]
+    assert not record.unequal
+    assert record.engine["client_cpus"] != record.engine["server_cpus"]
+    assert (tmp_path / "logs" / "server.log").read_text().startswith("fake vLLM starts")
+
+
+def test_failed_requests_are_counted_by_kind_and_leave_no_figure(tmp_path: Path) -> None:
+    record = launch(tmp_path, "--fault=3:503")
+    assert record.unequal["closed"].startswith("1 of 6 requests failed: HTTP 5xx (1: HTTP 503")
+    assert not record.rounds
+
+
+def test_an_answer_that_is_shorter_than_asked_for_is_a_failure(tmp_path: Path) -> None:
+    record = launch(tmp_path, "--fault=4:short")
+    assert "1 of 6 requests failed: wrong number of tokens" in record.unequal["closed"]
+
+
+def test_a_server_that_dies_ends_the_launch_with_its_last_words(tmp_path: Path) -> None:
+    own = tmp_path / "pid"
+
+    def kill(scenario: str) -> None:
+        os.kill(int(own.read_text()), signal.SIGKILL)
+
+    with pytest.raises(
+        MeasurementError, match=r"the serve worker failed: MeasurementError: the server died of SIGKILL"
+    ):
+        launch(tmp_path, rounds=100, on_round=kill, before=f"open({str(own)!r}, 'w').write(str(os.getpid()))")
+
+
+def test_engine_settings_become_flags_of_the_server(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\nexit 2\n')
+    python.chmod(0o755)
+    settings = {"enforce_eager": True, "enable_prefix_caching": False}
+    plan = LaunchPlan(
+        PLAN_SCHEMA, "serve", str(tmp_path), 2000, settings, 1, 1, 0, 0, 0, (CLOSED,), measure_peaks=False,
+        server=ServerPlan("m"),
+    )  # fmt: skip
+    with pytest.raises(MeasurementError, match=r"--enforce-eager --no-enable-prefix-caching"):
+        run_launch(plan, str(python), lambda scenario: None)

@@ -1,0 +1,54 @@
+"""What a group's heading says beside its name: memory, and of a GPU its power, its energy and what limits it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tokgate.report.details import Details, details, launches_of
+from tokgate.report.starts import compiled_anew, starts_text
+from tokgate.report.units import text_of
+from tokgate.session import Session
+
+
+def heading_facts(session: Session, group: str, scenarios: Sequence[str]) -> str:
+    """The peak memory of the device, loading included; of GPUs their mean power too, where a round was long enough."""
+    rows = details(session, group, scenarios)
+    peaks = [row.memory_bytes for row in rows if row.memory_bytes is not None]
+    if session.machine_kind != "gpu":
+        peaks += [launch.get("load_peak_bytes", 0) for launch in launches_of(session, group)]
+        return f"peak {text_of(max(peaks), 'B')}" if peaks else ""
+    powers = [row.power_w for row in rows if row.power_w is not None]
+    facts = [f"GPU memory {text_of(max(peaks), 'B')}"] if peaks else []
+    facts += [_range([f"{power:.0f}" for power in (min(powers), max(powers))], " W")] if powers else []
+    return ", ".join(facts)
+
+
+def gpu_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[str]:
+    """How near its decode came to the roofline and at what energy, and a cold start; [] on a CPU."""
+    if session.machine_kind != "gpu":
+        return []
+    rows = details(session, group, scenarios)
+    facts = [text for text in (_decode(rows), _energy(rows)) if text]
+    launches = launches_of(session, group)
+    cold = any(map(compiled_anew, launches))
+    return [*(["; ".join(facts)] if facts else []), *([starts_text(launches)] if cold else [])]
+
+
+def _decode(rows: Sequence[Details]) -> str:
+    shares = sorted(row.decode_share for row in rows if row.decode_share is not None)
+    if not shares:
+        return ""
+    bounds = Counter(row.decode_bound for row in rows if row.decode_bound is not None)
+    limits = ", ".join(f"{count} {limit}" for limit, count in bounds.most_common())
+    reached = _range([f"{100 * share:.0f}" for share in (shares[0], shares[-1])], "%")
+    return f"roofline: decode {reached} ({limits})"
+
+
+def _energy(rows: Sequence[Details]) -> str:
+    energies = sorted(row.energy_j for row in rows if row.energy_j is not None)
+    return _range([f"{energy:.2g}" for energy in (energies[0], energies[-1])], " J/token") if energies else ""
+
+
+def _range(ends: Sequence[str], unit: str) -> str:
+    return "-".join(dict.fromkeys(ends)) + unit

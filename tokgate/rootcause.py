@@ -1,0 +1,36 @@
+"""The error that came first, out of a child's log. Pure, standard library alone.
+
+vLLM's own error says 'See root cause above': the cause is in the log of another of its processes.
+"""
+
+from __future__ import annotations
+
+import re
+
+# '(EngineCore pid=7) ERROR 11-21 18:14:56 [core.py:1510] ', as vLLM begins its lines; of prints the first part alone.
+_PREFIX = re.compile(r"(?:\([^()]*pid=\d+\) ?)?(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
+_TRACEBACK = "Traceback (most recent call last):"
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*")
+_MOST_CHARACTERS = 600
+
+
+def first_exception(log: str) -> str | None:
+    """The exception that ends the first traceback, its type and the first line of its message; None without any."""
+    inside = False
+    for line in log.splitlines():
+        text = line[_PREFIX.match(line).end() :]  # type: ignore[union-attr]  # all of it is optional, so it matches
+        if text.startswith(_TRACEBACK):
+            inside = True
+        elif inside and text and not text[0].isspace():
+            if _EXCEPTION.fullmatch(text):
+                return text[:_MOST_CHARACTERS]
+            inside = False
+    return None
+
+
+def with_cause(message: str, log: str) -> str:
+    """`message` and the first exception of the log, where the message is not that one itself."""
+    cause = first_exception(log)
+    if cause is None or cause in message or message in cause:
+        return message
+    return f"{message}; the first error in its log: {cause}"

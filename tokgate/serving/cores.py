@@ -1,0 +1,47 @@
+"""Which CPUs a server runs on and which its load client, where both are on one host. Standard library alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+LEAST_CORES = 2
+TOO_FEW_CORES = (
+    "a server and its load client need a core each, or the one is measured by a client that waits for the other; "
+    f"this machine has {{}} usable: expected {LEAST_CORES} or more"
+)
+
+
+@dataclass(frozen=True)
+class Cores:
+    """CPU numbers; the two have none in common."""
+
+    server: frozenset[int]
+    client: frozenset[int]
+
+
+def divide(cpus: Iterable[int]) -> Cores:
+    """The last CPU for the client, which needs one, and the others for the server, which computes on its own.
+
+    Raises ValueError for fewer than two.
+    """
+    numbers = sorted(cpus)
+    if len(numbers) < LEAST_CORES:
+        raise ValueError(TOO_FEW_CORES.format(len(numbers)))
+    return Cores(frozenset(numbers[:-1]), frozenset(numbers[-1:]))
+
+
+@contextmanager
+def confined_to(cpus: frozenset[int] | None) -> Iterator[None]:
+    """This thread, and the threads and processes that it starts meanwhile, on these CPUs; None: on all it has."""
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,120 @@
+"""One server measured in turn by `vllm bench serve` and by `tokgate bench serve`, with the same flags.
+
+Each sends prompts of its own seed: what the one sent is in the server's cache, and would be no work for the other.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokgate.errors import MeasurementError
+from tokgate.plan import PlanRow
+from tokgate.serving import vllm_file, vllm_result
+from tokgate.serving.vllm_file import VllmFile
+
+# By whose client, and how the metrics of its figures begin.
+OURS, THEIRS = "tokgate", "vllm"
+_PREFIX = {OURS: "", THEIRS: "vllm_bench_"}
+_LATENCIES = {
+    "ttft": "median_ttft",
+    "tpot": "median_tpot",
+    "mean_ttft": "mean_ttft",
+    "mean_tpot": "mean_tpot",
+    "p99_ttft": "p99_ttft",
+    "p99_tpot": "p99_tpot",
+}
+# A tokenizer makes some random prompts a token longer or shorter than they were drawn.
+_PROMPT_SLACK = 0.02
+_TIMEOUT_S = 800.0
+_TAIL_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class BothClients:
+    """The two commands: the one of the server's interpreter `python`, the other of this one."""
+
+    python: str
+    base_url: str
+    model: str
+    tokenizer: str
+    folder: Path
+
+    def run(self, row: PlanRow, number: int) -> tuple[dict[str, float], str | None, float]:
+        """Figures by metric, why they cannot be believed, if so, and the seconds of both. Rounds go ABBA.
+
+        Raises MeasurementError where a command fails.
+        """
+        turns = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
+        files = {whose: self._measure(whose, row, number) for whose in turns}
+        figures = {name: value for whose, file in files.items() for name, value in _figures(whose, file).items()}
+        faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _faults(file, row)]
+        return figures, "; ".join(faults) or None, sum(file.duration_s for file in files.values())
+
+    def _measure(self, whose: str, row: PlanRow, number: int) -> VllmFile:
+        path = self.folder / f"{whose}-{number}.json"
+        seed = 2 * number + (whose == THEIRS)
+        module = (
+            [self.python, "-m", "tokgate.serving.vllm_cli"] if whose == THEIRS else [sys.executable, "-m", "tokgate"]
+        )
+        try:
+            done = subprocess.run(
+                [*module, *bench_flags(row, self.base_url, self.model, self.tokenizer, seed, path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise MeasurementError(f"{whose} bench serve did not end within {_TIMEOUT_S:g} s") from None
+        if not path.exists():
+            tail = done.stdout[-_TAIL_CHARS:].strip()
+            raise MeasurementError(f"{whose} bench serve ended with status {done.returncode} and no result:\n{tail}")
+        return vllm_file.parse(json.loads(path.read_text("utf-8")), str(path))
+
+
+def bench_flags(row: PlanRow, base_url: str, model: str, tokenizer: str, seed: int, result: Path) -> list[str]:
+    """What both commands are given."""
+    options: dict[str, Any] = {
+        "backend": "openai",
+        "base-url": base_url,
+        "model": model,
+        "tokenizer": tokenizer,
+        "dataset-name": "random",
+        "random-input-len": row.prompt_len,
+        "random-output-len": row.output_len,
+        "num-prompts": row.requests,
+        "max-concurrency": row.batch,
+        "temperature": 0,
+        "seed": seed,
+        "percentile-metrics": "ttft,tpot,itl,e2el",
+        "result-dir": result.parent,
+        "result-filename": result.name,
+    }
+    given = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return ["bench", "serve", *given, "--ignore-eos", "--save-result", "--disable-tqdm"]
+
+
+def _figures(whose: str, file: VllmFile) -> dict[str, float]:
+    latencies = {name: file.latencies_ms[key] / 1e3 for name, key in _LATENCIES.items() if key in file.latencies_ms}
+    figures = {
+        "output_throughput": file.output_throughput,
+        "request_throughput": file.request_throughput,
+        **latencies,
+    }
+    return {f"{_PREFIX[whose]}{name}": value for name, value in figures.items() if value > 0}
+
+
+def _faults(file: VllmFile, row: PlanRow) -> list[str]:
+    found = vllm_result.faults(file)
+    if file.total_output_tokens != row.output_tokens:
+        found.append(f"{file.total_output_tokens} output tokens; asked for were {row.output_tokens}")
+    if abs(file.total_input_tokens - row.prompt_tokens) > _PROMPT_SLACK * row.prompt_tokens:
+        found.append(f"{file.total_input_tokens} prompt tokens; asked for were {row.prompt_tokens}")
+    return found

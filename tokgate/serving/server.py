@@ -1,0 +1,157 @@
+"""A server's life: started on a free port of the loopback, waited for, watched, and always taken down whole."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from tokgate.errors import MeasurementError
+
+HOST = "127.0.0.1"
+_LOOK_S = 0.2
+_ANSWER_S = 5.0
+_TAIL_BYTES = 4000
+# vLLM needs some seconds to end its engine's processes in order.
+TERM_S = 20.0
+# Above the keeper's own patience with processes that do not die.
+_KEEPER_S = 40.0
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """A server to start: what to run, with which variables beside this process's own, on which CPUs (None: all)."""
+
+    argv: Sequence[str]
+    port: int
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cpus: frozenset[int] | None = None
+
+
+class Server:
+    """A running server, from `with` to its end. Its processes die with this process, however that dies.
+
+    `term_s`: how long it is given to end in order.
+    """
+
+    def __init__(self, command: ServerCommand, term_s: float = TERM_S) -> None:
+        self._command = command
+        self._term_s = term_s
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{HOST}:{self._command.port}"
+
+    @property
+    def log(self) -> Path:
+        return self._command.log
+
+    def __enter__(self) -> Server:
+        command = self._command
+        plan = {
+            "command": list(command.argv),
+            "environment": dict(command.environment),
+            "log": str(command.log),
+            "cpus": None if command.cpus is None else sorted(command.cpus),
+        }
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-m", "tokgate.serving.keeper", json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def wait_ready(self, timeout_s: float) -> float:
+        """Seconds until /health said so. Raises MeasurementError, with the log's end, where it never does."""
+        started = time.monotonic()
+        while not self._is_healthy():
+            self.check()
+            waited_s = time.monotonic() - started
+            if waited_s > timeout_s:
+                raise MeasurementError(
+                    f"the server did not answer {self.base_url}/health within {timeout_s:g} s of its start; see why in "
+                    f"{self.log}, which ends:\n{self.tail()}"
+                )
+            time.sleep(_LOOK_S)
+        return time.monotonic() - started
+
+    def check(self) -> None:
+        """Raises MeasurementError, with the log's end, where the server has ended."""
+        assert self._keeper is not None
+        status = self._keeper.poll()
+        if status is not None:
+            raise MeasurementError(f"the server {_ending(status)}; its log {self.log} ends:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The last words of its log."""
+        try:
+            with self.log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                return file.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return "(there is no log)"
+
+    def stop(self) -> None:
+        """Takes it down with all its processes, in order if it lets itself be told. May be called again."""
+        keeper = self._keeper
+        if keeper is None:
+            return
+        assert keeper.stdin is not None
+        with contextlib.suppress(OSError):
+            keeper.stdin.write(f"stop {self._term_s:g}\n".encode())
+            keeper.stdin.flush()
+        try:
+            keeper.wait(self._term_s + _KEEPER_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(keeper.pid, signal.SIGKILL)
+            keeper.wait()
+        with contextlib.suppress(OSError):
+            keeper.stdin.close()
+
+    def _is_healthy(self) -> bool:
+        connection = http.client.HTTPConnection(HOST, self._command.port, timeout=_ANSWER_S)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _ending(status: int) -> str:
+    """Of the keeper, which ends as its server did."""
+    number = status - 128 if status > 128 else -status
+    if status < 0 or status > 128:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(number).name
+            hint = ": often the kernel, out of memory" if number == signal.SIGKILL else ""
+            return f"died of {name}{hint}"
+    return f"ended with status {status}"

@@ -1,0 +1,147 @@
+"""What a server tells of itself at /metrics while it is measured: read once a second, understood when that is over.
+
+A thread fetches the text, which is little work for this process; parsing waits, since it would hold up the client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tokgate.serving.request import Target
+
+_PERIOD_S = 1.0
+_ANSWER_S = 5.0
+# vLLM's names, 0.19 to 0.32; a counter's sample ends in _total.
+_KV_CACHE = "vllm:kv_cache_usage_perc"
+_RUNNING = "vllm:num_requests_running"
+_WAITING = "vllm:num_requests_waiting"
+_COUNTERS = {
+    "preemptions": "vllm:num_preemptions_total",
+    "prefix_queries": "vllm:prefix_cache_queries_total",
+    "prefix_hits": "vllm:prefix_cache_hits_total",
+    "drafted_tokens": "vllm:spec_decode_num_draft_tokens_total",
+    "accepted_tokens": "vllm:spec_decode_num_accepted_tokens_total",
+    "prompt_tokens": "vllm:prompt_tokens_total",
+    "output_tokens": "vllm:generation_tokens_total",
+    "queue_s": "vllm:request_queue_time_seconds_sum",
+    "queued": "vllm:request_queue_time_seconds_count",
+}
+_NAMES = (_KV_CACHE, _RUNNING, _WAITING, *_COUNTERS.values())
+
+Reading = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ServerUse:
+    """One load, as the server saw it. None is what it does not tell.
+
+    `kv_cache_use`: the most of its KV cache that was in use at once, 0 to 1. `running`, `waiting`: the most requests.
+    Prefix queries and hits are tokens. `queue_s`: the mean time that a request waited in the server.
+    """
+
+    readings: int
+    kv_cache_use: float | None
+    running: float | None
+    waiting: float | None
+    preemptions: float | None
+    prefix_queries: float | None
+    prefix_hits: float | None
+    drafted_tokens: float | None
+    accepted_tokens: float | None
+    prompt_tokens: float | None
+    output_tokens: float | None
+    queue_s: float | None
+
+
+class MetricsWatch:
+    """Reads a server's /metrics from start() to stop(), at both ends and once a second between."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def start(self) -> None:
+        self._texts: list[bytes] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        if self._fetch():
+            self._thread = threading.Thread(target=self._fetch_until_ended, name="server-metrics", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> ServerUse | None:
+        """None where the server has no such page."""
+        if self._thread is None:
+            return None
+        self._ended.set()
+        self._thread.join()
+        self._fetch()
+        return server_use([reading(text.decode("utf-8", "replace")) for text in self._texts])
+
+    def _fetch_until_ended(self) -> None:
+        while not self._ended.wait(_PERIOD_S):
+            self._fetch()
+
+    def _fetch(self) -> bool:
+        text = fetch(self._target)
+        if text is not None:
+            self._texts.append(text)
+        return text is not None
+
+
+def fetch(target: Target) -> bytes | None:
+    """The text of a page; None where there is none."""
+    kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+    connection = kind(target.host, target.port, timeout=_ANSWER_S)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", target.path, headers=dict(target.headers))
+            answer = connection.getresponse()
+            return answer.read() if answer.status == 200 else None
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+def reading(text: str) -> Reading:
+    """The figures of interest by name; of several engines the fullest cache, and of all else the sum."""
+    lines = (line for line in text.splitlines() if line.startswith(_NAMES))
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families("\n".join([*lines, ""])):
+        for sample in family.samples:
+            if sample.name not in _NAMES:
+                continue
+            value = float(sample.value)
+            before = found.get(sample.name, 0.0)
+            found[sample.name] = max(before, value) if sample.name == _KV_CACHE else before + value
+    return found
+
+
+def server_use(readings: Iterable[Reading]) -> ServerUse | None:
+    """What happened between the first reading and the last; None without two of them."""
+    series = list(readings)
+    if len(series) < 2:
+        return None
+    counted = {name: _grown(series, metric) for name, metric in _COUNTERS.items()}
+    queued, queue_s = counted.pop("queued"), counted.pop("queue_s")
+    return ServerUse(
+        readings=len(series),
+        kv_cache_use=_most(series, _KV_CACHE),
+        running=_most(series, _RUNNING),
+        waiting=_most(series, _WAITING),
+        queue_s=queue_s / queued if queued and queue_s is not None else None,
+        **counted,
+    )
+
+
+def _grown(series: list[Reading], name: str) -> float | None:
+    if name not in series[0] or name not in series[-1]:
+        return None
+    return series[-1][name] - series[0][name]
+
+
+def _most(series: list[Reading], name: str) -> float | None:
+    return max((values[name] for values in series if name in values), default=None)

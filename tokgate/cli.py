@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from tokgate import __version__
-from tokgate.commands import ab, accept, bench, doctor, judge, prove, report, stub_server
+from tokgate.commands import ab, accept, bench, doctor, generate_service, judge, prove, report, stub_server
 from tokgate.errors import TokgateError
 
-COMMANDS = (accept, judge, report, doctor, prove, ab, bench, stub_server)
+COMMANDS = (accept, judge, report, doctor, prove, ab, bench, generate_service, stub_server)
 _SIGPIPE_STATUS = 128 + 13
 # EX_SOFTWARE of sysexits.h.
 _FAULT_STATUS = 70

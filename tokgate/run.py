@@ -66,11 +66,9 @@ class DeviceRun:
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = provenance.session_id(self._started, machine["id"], options.profile)
         # Each session measures in an order of its own: what an order does is then part of the difference of nights.
-        folders = {
-            "logs_dir": options.sessions_dir / "logs" / self._id,
-            "trace_dir": options.sessions_dir.parent / "traces" / self._id if options.trace else None,
-        }
-        self._setting = dataclasses.replace(setting, seed=self._id, **folders)
+        logs_dir = options.sessions_dir / "logs" / self._id
+        trace_dir = options.sessions_dir.parent / "traces" / self._id if options.trace else None
+        self._setting = dataclasses.replace(setting, seed=self._id, logs_dir=logs_dir, trace_dir=trace_dir)
         self._runner = GroupRunner(self._setting, self, progress)
         folder = options.baselines_dir
         self.baselines = store.load(folder, machine["id"]) if folder else Baselines(machine["id"])

@@ -24,10 +24,11 @@ class _Strict(BaseModel):
 
 
 class Parameters(_Strict):
-    """`temperature` 0: greedy. `max_steps`: output tokens at most; with `ignore_eos` exactly."""
+    """`temperature` 0: greedy. `max_steps`: output tokens at most, with `ignore_eos` exactly; None: DEFAULT_STEPS, if
+    that is within the limits."""
 
     temperature: float = Field(default=0.0, allow_inf_nan=False)
-    max_steps: int = DEFAULT_STEPS
+    max_steps: int | None = None
     ignore_eos: bool = False
 
 
@@ -62,7 +63,9 @@ class GenerateAnswer(BaseModel):
 
 def ask_of(asked: Parameters, prompt: list[int], limits: Limits, vocab_size: int) -> Ask:
     """What is asked for, with the prompt's tokens. Raises LimitError: what was seen, and what was expected."""
-    _check_range("max_steps", asked.max_steps, 1, limits.steps)
+    steps = asked.max_steps
+    if steps is not None:
+        _check_range("max_steps", steps, 1, limits.steps)
     if asked.temperature != 0:
         _check_range("temperature", asked.temperature, LEAST_TEMPERATURE, MOST_TEMPERATURE, "0 (greedy) or ")
     if not prompt:
@@ -74,13 +77,15 @@ def ask_of(asked: Parameters, prompt: list[int], limits: Limits, vocab_size: int
     wrong = next((token for token in prompt if not 0 <= token < vocab_size), None)
     if wrong is not None:
         raise LimitError(("prompt",), f"token id {wrong}; the model's go from 0 to {vocab_size - 1}")
-    if len(prompt) + asked.max_steps > limits.context_len:
+    if steps is None:
+        steps = max(1, min(DEFAULT_STEPS, limits.steps, limits.context_len - len(prompt)))
+    if len(prompt) + steps > limits.context_len:
         raise LimitError(
             ("parameters", "max_steps"),
-            f"{len(prompt)} prompt tokens and max_steps {asked.max_steps} make {len(prompt) + asked.max_steps}; the "
+            f"{len(prompt)} prompt tokens and max_steps {steps} make {len(prompt) + steps}; the "
             f"context ends at {limits.context_len}: shorten the prompt or lower max_steps",
         )
-    return Ask(tuple(prompt), asked.max_steps, asked.temperature, asked.ignore_eos)
+    return Ask(tuple(prompt), steps, asked.temperature, asked.ignore_eos)
 
 
 def _check_range(name: str, value: float, least: float, most: float, also: str = "") -> None:

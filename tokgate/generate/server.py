@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -32,17 +33,34 @@ _KEEP_ALIVE_S = 75
 _BACKLOG = 2048
 
 
-class _Server(uvicorn.Server):
-    """Lets the service know at once: uvicorn itself first waits for the requests that are open."""
+class GenerateServer(uvicorn.Server):
+    """uvicorn with a service. `load` makes the engine, see Service; `fault`: why it did not."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
+    def __init__(self, settings: ServiceSettings, load: Callable[[], Loaded], vocab_size: int) -> None:
+        self.service = Service(settings, load, self._failed)
         self.fault = ""
+        config = uvicorn.Config(
+            create_app(self.service, vocab_size),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+        )
+        super().__init__(config)
+
+    def _failed(self, error: BaseException) -> None:
+        self.fault = f"{type(error).__name__}: {error}"
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not uvicorn's own, which would raise the signal again when all is done: an end in order has status 0."""
-        self._service.close_soon()
+        """Lets the service know at once: uvicorn itself first waits for the requests that are open.
+
+        And does not raise the signal again when all is done, as uvicorn's own: an end in order has status 0.
+        """
+        self.service.close_soon()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -71,26 +89,7 @@ def load(settings: ServiceSettings) -> Loaded:
 
 def serve(settings: ServiceSettings) -> int:
     """Serves until it is told to end; the exit status."""
-    servers: list[_Server] = []
-
-    def failed(error: BaseException) -> None:
-        servers[0].fault = f"{type(error).__name__}: {error}"
-        servers[0].should_exit = True
-
-    service = Service(settings, lambda: load(settings), failed)
-    app = create_app(service, _vocab_size(Path(settings.model_dir)))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.grace_s)),
-    )
-    server = _Server(config, service)
-    servers.append(server)
+    server = GenerateServer(settings, lambda: load(settings), _vocab_size(Path(settings.model_dir)))
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if server.fault:
@@ -98,7 +97,7 @@ def serve(settings: ServiceSettings) -> int:
         return 1
     if not server.started:
         return 1
-    if service.busy:
+    if server.service.busy:
         print(f"tokgate: the engine did not end within {settings.grace_s:g} s; killed", file=sys.stderr)
         _abandon()
     return 0

@@ -107,7 +107,7 @@ class Service:
 
     def close_soon(self) -> None:
         """The same from a signal's handler, or another thread."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.close)
 
     @property

@@ -77,6 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="trace one round of each vLLM row afterwards, and print where its time went",
     )
+    group.addoption(
+        "--perf-load-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="drive users with a Locust master and N workers (default: 0, one process)",
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

@@ -14,10 +14,22 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from tokgate import __version__
-from tokgate.commands import ab, accept, bench, doctor, fleet, judge, prove, report, stub_server, summary
+from tokgate.commands import (
+    ab,
+    accept,
+    bench,
+    doctor,
+    fleet,
+    generate_service,
+    judge,
+    prove,
+    report,
+    stub_server,
+    summary,
+)
 from tokgate.errors import TokgateError
 
-COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, fleet, stub_server)
+COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, fleet, generate_service, stub_server)
 _SIGPIPE_STATUS = 128 + 13
 # EX_SOFTWARE of sysexits.h.
 _FAULT_STATUS = 70

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tokgate.engine_settings import engine_settings
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
-from tokgate.models.artifacts import Artifact
+from tokgate.models.artifacts import Artifact, ensure
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS
 from tokgate.pairing import CANDIDATE, REFERENCE, order
@@ -44,8 +44,9 @@ class Setting:
 
     `builder` and `python` are the interpreters that build the models and that measure; `reference`, if any, the
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
-    `remote`: the server that is measured where it is, instead of starting one. `logs_dir`: where what workers and
-    servers print is kept; None: nowhere. `trace_dir`: where traces go, if they are wanted.
+    `load_workers`: how many of Locust's, 0: one process does it all. `remote`: the server that is measured where it
+    is, instead of starting one; `logs_dir`: where what workers and servers print is kept; None: nowhere. `trace_dir`:
+    where traces go, if they are wanted.
     """
 
     profile: Profile
@@ -59,6 +60,7 @@ class Setting:
     pairs: int = DEFAULT_PAIRS
     seed: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    load_workers: int = 0
     remote: Remote | None = None
     logs_dir: Path | None = None
     trace_dir: Path | None = None
@@ -171,6 +173,7 @@ class Launcher:
             gpus=group.gpus,
             prompts=group.prompts,
             server=self._server(group, name) if group.serves else None,
+            load_workers=setting.load_workers,
         )
 
     def _server(self, group: Group, name: str) -> ServerPlan:
@@ -181,4 +184,14 @@ class Launcher:
                 setting.remote.model, base_url=setting.remote.base_url, api_key_env=setting.remote.key_env
             )
         log = self._log(group, f"{name}-server")
-        return ServerPlan(group.model, log=str(log or ""))
+        return ServerPlan(group.model, log=str(log or ""), tokenizer_dir=self._tokenizer_dir(group))
+
+    def _tokenizer_dir(self, group: Group) -> str:
+        """Of a service. A graph's folder holds no tokenizer; the checkpoint that it was made of does."""
+        if not group.is_service:
+            return ""
+        setting, source = self._setting, self._setting.sources[group.shape]
+        made = ensure(
+            source, "transformers", "fp32", setting.cache_root, setting.builder, setting.isa, self._progress.say
+        )
+        return str(made.path)

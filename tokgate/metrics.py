@@ -42,6 +42,8 @@ SERVING_METRICS = (
     Metric("p99_ttft", "s", "lower"),
     Metric("p99_tpot", "s", "lower"),
     Metric("p99_itl", "s", "lower"),
+    Metric("p90_e2el", "s", "lower"),
+    Metric("p95_e2el", "s", "lower"),
     Metric("p99_e2el", "s", "lower"),
     # From when a request of an open loop was due, not from when it was sent: a client that waits hides what users feel.
     Metric("due_ttft", "s", "lower"),

@@ -59,6 +59,7 @@ def open_run(
         reference=options.reference,
         pairs=options.pairs,
         machine=machine["stable"],
+        load_workers=options.load_workers,
         remote=remote,
     )
     run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
@@ -102,6 +103,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         pairs=option.perf_pairs,
         machine=option.perf_machine,
         trace=option.perf_trace,
+        load_workers=option.perf_load_workers,
     )
 
 
@@ -133,6 +135,7 @@ def _repeated(option: Any) -> list[str]:
         "--perf-base-url": option.perf_base_url,
         "--perf-served-model": option.perf_served_model,
         "--perf-api-key-env": option.perf_api_key_env,
+        "--perf-load-workers": option.perf_load_workers or None,
         "--perf-pairs": option.perf_pairs if option.perf_pairs != DEFAULT_PAIRS else None,
     }
     return [f"{name}={value}" for name, value in given.items() if value]

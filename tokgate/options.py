@@ -16,7 +16,8 @@ class Options:
 
     `builder` builds the models, `python` measures them; with `reference`, another interpreter, what is open is
     measured in `pairs` pairs of the two. Without a `baselines_dir` nothing is accepted. `machine`: the id to
-    judge as, if not the one found. `trace`: whether each group is traced after it was measured.
+    judge as, if not the one found. `trace`: whether each group is traced after it was measured. `load_workers`: how
+    many of Locust's drive users, 0: one process does it all.
     """
 
     command: str
@@ -33,3 +34,4 @@ class Options:
     pairs: int = DEFAULT_PAIRS
     machine: str | None = None
     trace: bool = False
+    load_workers: int = 0

@@ -23,18 +23,43 @@ Prompts = Literal["random", "repetitive", "shared", "mixed"]
 SHORT_PROMPT_LEN = 16
 
 
+Api = Literal["completions", "chat", "generate"]
+
+
+@dataclass(frozen=True)
+class Users:
+    """People at a server, driven by Locust: they come by `spawn_per_s`, ask, read the whole answer, think between
+    `think_s[0]` and `think_s[1]`, and ask again, for `seconds` in all. `stream`: whether they see it being written."""
+
+    api: Api
+    stream: bool
+    spawn_per_s: float
+    think_s: tuple[float, float]
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Traffic:
     """What a load client sends a server in one round: `requests`, holding such `prompts`.
 
     Closed loop: as many at once as the row's `batch`. Open loop: at `open_share` of the request rate that the server
     was found to carry in that closed loop. `both_clients`: two commands send it in turn, see serving/crosscheck.py.
+    `users`: as many of those as the row's `batch`, and however many requests they come to make.
     """
 
     requests: int
     prompts: Prompts = "random"
     open_share: float | None = None
     both_clients: bool = False
+    users: Users | None = None
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Traffic:
+        """From decoded JSON."""
+        users = data.get("users")
+        if users:
+            users = Users(**{**users, "think_s": tuple(users["think_s"])})
+        return cls(**{**data, "users": users})
 
 
 @dataclass(frozen=True)
@@ -75,7 +100,7 @@ class PlanRow:
     def of(cls, data: dict[str, Any]) -> PlanRow:
         """From decoded JSON."""
         traffic = data.get("traffic")
-        return cls(**{**data, "traffic": Traffic(**traffic) if traffic else None})
+        return cls(**{**data, "traffic": Traffic.of(traffic) if traffic else None})
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,8 @@ class ServerPlan:
     """The server of a launch that serves: one that the interpreter `python` is to start, or what is at `base_url`.
 
     `model`: the name that it serves the model under. `api_key_env`: the variable that holds the key, if it wants one.
-    `log`: where the output of a server that is started goes.
+    `log`: where the output of a server that is started goes. `tokenizer_dir`: of a /generate service, whose model's
+    folder has none.
     """
 
     model: str
@@ -91,6 +117,7 @@ class ServerPlan:
     base_url: str = ""
     api_key_env: str = ""
     log: str = ""
+    tokenizer_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +152,7 @@ class LaunchPlan:
     silence_s: float = 900.0
     prompts: Prompts = "random"
     server: ServerPlan | None = None
+    load_workers: int = 0
 
     def extra_len(self, row: PlanRow) -> int:
         """Tokens a sequence that are made and not credited. Raises ValueError where that is no whole number."""

@@ -80,6 +80,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--perf-report", metavar="FILE", help="write an HTML report when all is measured, as .tokgate/report.html"
     )
+    group.addoption(
+        "--perf-load-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="drive users with a Locust master and N workers (default: 0, one process)",
+    )
     group.addoption("--perf-cache", metavar="DIR", help="where models are built (default: the user's cache)")
     group.addoption(
         "--perf-lock-timeout",

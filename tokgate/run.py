@@ -36,7 +36,7 @@ from tokgate.session import Row, Session
 SOFTWARE = ("tokgate", "numpy", "scipy", "pytest", "pytest-benchmark")
 
 # Of rows that a server is measured by: what its load client is made of.
-CLIENT_SOFTWARE = ("uvloop", "httptools")
+CLIENT_SOFTWARE = ("uvloop", "httptools", "locust", "gevent")
 
 
 class DeviceRun:
@@ -216,6 +216,8 @@ class DeviceRun:
         work = work_of(shape, group.loader, group.precision, row.batch, row.prompt_len, row.output_len).figures()
         if row.traffic is None:
             return work
+        if row.traffic.users is not None:
+            return {}
         if self._setting.remote is not None or row.traffic.prompts == "mixed" or row.traffic.open_share is not None:
             return {}
         return {name: value for name, value in work.items() if name.startswith("decode")}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tokgate.launch import LaunchRecord
 from tokgate.metrics import metrics_of
-from tokgate.scenario import Profile, Scenario
+from tokgate.scenario import SERVE, Profile, Scenario
 from tokgate.session import Row
 
 
@@ -31,7 +31,7 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
             group=scenario.group.id,
             launches=measured,
         )
-        for metric in metrics_of(scenario.group.engine)
+        for metric in metrics_of(SERVE if scenario.group.serves else scenario.group.engine)
         if (measured := _measured(metric.name, launches))
     ]
 

@@ -17,8 +17,9 @@ from typing import Any, Literal
 import msgspec
 
 from tokgate.errors import InputError
+from tokgate.generate.settings import batch_fault
 from tokgate.metrics import metrics_of
-from tokgate.plan import Device, PlanRow, Prompts, Traffic
+from tokgate.plan import Api, Device, PlanRow, Prompts, Traffic, Users
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,8 +30,11 @@ PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "bnb4")
 DEFAULT_GATED = ("output_throughput", "ttft")
 SERVING_GATED = (*DEFAULT_GATED, "tpot")
 SERVE = "serve"
+# Of users two figures that do not hang together: how many are served, and how long each waits.
+USERS_GATED = ("request_throughput", "e2el")
 # Requests of a round for each that is open at once, unless the group says otherwise: the guide's 200 at 50.
 _REQUESTS_PER_SLOT = 4
+_SERVICE = "service"
 _ROW = re.compile(r"(c?)(\d+)x(\d+)->(\d+)")
 
 
@@ -60,12 +64,17 @@ class Group:
     @property
     def serves(self) -> bool:
         """Whether it is a server under a load client."""
-        return self.engine == SERVE
+        return self.engine == SERVE or self.is_service
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is tokgate's own POST /generate, over the engine."""
+        return _SERVICE in self.settings
 
     @property
     def loader(self) -> str:
         """The engine whose files it loads and whose memory it takes: a server is vLLM's."""
-        return "vllm" if self.serves else self.engine
+        return "vllm" if self.engine == SERVE else self.engine
 
     @property
     def gpus(self) -> int:
@@ -107,13 +116,15 @@ class Scenario:
 class Profile:
     """How much is measured: `launches` fresh workers a group, each of `rounds` rounds.
 
-    `only_quick`: of the matrix only the rows marked quick.
+    `only_quick`: of the matrix only the rows marked quick. `time_scale`: users come in so much of their time, and stay
+    for so much of it.
     """
 
     name: str
     launches: int
     rounds: int
     only_quick: bool = False
+    time_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,12 +148,12 @@ class Matrix:
 
     def rows(self, profile: str, selection: str | None = None) -> list[Scenario]:
         """The scenarios of a profile, in the order of the file. Raises InputError for an unknown name."""
-        only_quick = self.profile(profile).only_quick
+        only_quick, scale = self.profile(profile).only_quick, self.profile(profile).time_scale
         known = sorted({name for row in self.scenarios for name in row.selections})
         if selection is not None and selection not in known:
             raise InputError(_unknown("selection", selection, known))
         return [
-            row
+            _hurried(row, scale)
             for row in self.scenarios
             if (row.quick or not only_quick) and (selection is None or selection in row.selections)
         ]
@@ -156,6 +167,15 @@ class Matrix:
         return replace(self, scenarios=tuple(renamed(row) for row in self.scenarios))
 
 
+def _hurried(row: Scenario, scale: float) -> Scenario:
+    """With users who come in `scale` of their time, and stay for as much of it."""
+    users = row.traffic.users if row.traffic is not None else None
+    if row.traffic is None or users is None or scale == 1:
+        return row
+    users = replace(users, spawn_per_s=users.spawn_per_s / scale, seconds=users.seconds * scale)
+    return replace(row, traffic=replace(row.traffic, users=users))
+
+
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
@@ -164,6 +184,13 @@ class _Profile(_Strict, frozen=True):
     launches: int
     rounds: int
     only: Literal["quick"] | None = None
+    time_scale: float = 1.0
+
+
+class _Users(_Strict, frozen=True):
+    spawn_per_s: float
+    think_s: tuple[float, float]
+    seconds: float
 
 
 class _Variant(_Strict, frozen=True):
@@ -172,6 +199,9 @@ class _Variant(_Strict, frozen=True):
     prompts: Prompts = "random"
     open_share: float | None = None
     both_clients: bool = False
+    users: _Users | None = None
+    api: Literal["completions", "chat"] | None = None
+    stream: bool | None = None
 
     @property
     def engines(self) -> list[str]:
@@ -234,10 +264,11 @@ def _check_file(file: _File, path: Path) -> None:
 def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant]) -> Iterator[Scenario]:
     _check_group(group, place, variants)
     settings = _settings(group, file, variants)
-    serves = group.engine == SERVE
+    serves = group.engine == SERVE or _SERVICE in settings
     # Of a server's variants those of the client leave it the same server.
     client = [name for name in group.variants if serves and variants[name].is_traffic]
-    usual = SERVING_GATED if serves else DEFAULT_GATED
+    has_users = any(variants[name].users for name in group.variants)
+    usual = USERS_GATED if has_users else SERVING_GATED if serves else DEFAULT_GATED
     gated = usual if group.gated is None else group.gated
     for precision in group.precisions:
         shape = group.model or file.model
@@ -267,7 +298,9 @@ def _rows(group: _Group, place: str, file: _File, variants: dict[str, _Variant])
 
 
 def _check_group(group: _Group, place: str, variants: dict[str, _Variant]) -> None:
-    known = [metric.name for metric in metrics_of(group.engine)]
+    services = [variants[name].settings.get(_SERVICE) for name in group.variants if name in variants]
+    serves = group.engine == SERVE or any(services)
+    known = [metric.name for metric in metrics_of(SERVE if serves else group.engine)]
     if group.weights == "skeleton" and group.engine not in ("vllm", SERVE):
         raise InputError(f"{place}: weights = 'skeleton' is for engine vllm; {group.engine} cannot fill them itself")
     if group.num_prompts is not None and group.engine != SERVE:
@@ -281,6 +314,10 @@ def _check_group(group: _Group, place: str, variants: dict[str, _Variant]) -> No
     for precision in group.precisions:
         if precision not in PRECISIONS:
             raise InputError(f"{place}: {_unknown('precision', precision, list(PRECISIONS))}")
+    for service in filter(None, services):
+        for precision in group.precisions:
+            if fault := batch_fault(group.engine, precision, service.get("batch", 1)):
+                raise InputError(f"{place}: {fault}")
     for name in group.variants:
         if name not in variants:
             raise InputError(f"{place}: {_unknown('variant', name, list(variants))}")
@@ -308,7 +345,25 @@ def _traffic(group: _Group, client: list[str], variants: dict[str, _Variant], co
         )
     shares = [share for name in client if (share := variants[name].open_share) is not None]
     both = any(variants[name].both_clients for name in client)
-    return Traffic(requests, prompts, shares[0] if shares else None, both)
+    return Traffic(requests, prompts, shares[0] if shares else None, both, _users(group, variants, place))
+
+
+def _users(group: _Group, variants: dict[str, _Variant], place: str) -> Users | None:
+    """Those of a variant; what they ask, and whether they see it being written, may stand in another."""
+    named = [variants[name] for name in group.variants]
+    found = [variant.users for variant in named if variant.users]
+    if not found:
+        if group.engine != SERVE:
+            raise InputError(f"{place}: a /generate service is measured by users; expected a variant with them")
+        return None
+    users = found[0]
+    if users.spawn_per_s <= 0 or users.seconds <= 0 or not 0 <= users.think_s[0] <= users.think_s[1]:
+        raise InputError(f"{place}: {users}: expected users to come, to stay, and to think for a while or not at all")
+    if group.engine != SERVE:
+        return Users("generate", False, users.spawn_per_s, users.think_s, users.seconds)
+    api: Api = next((variant.api for variant in named if variant.api), "completions")
+    stream = next((variant.stream for variant in named if variant.stream is not None), True)
+    return Users(api, stream, users.spawn_per_s, users.think_s, users.seconds)
 
 
 def _prompts(names: Iterable[str], variants: dict[str, _Variant]) -> Prompts:
@@ -332,7 +387,9 @@ def _parse_row(text: str, serves: bool, place: str) -> tuple[int, int, int]:
 def _profile(name: str, value: _Profile, path: Path) -> Profile:
     if value.launches < 1 or value.rounds < 1:
         raise InputError(f"{path}: profile {name} needs at least one launch of one round")
-    return Profile(name, value.launches, value.rounds, value.only == "quick")
+    if not 0 < value.time_scale <= 1:
+        raise InputError(f"{path}: profile {name} has time_scale {value.time_scale:g}; expected above 0 and at most 1")
+    return Profile(name, value.launches, value.rounds, value.only == "quick", value.time_scale)
 
 
 def _read(path: Path, kind: Any) -> Any:

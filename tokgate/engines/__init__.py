@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokgate.accuracy import TopLogprobs
+from tokgate.engines.decoding import Decoding
 
 Tokens = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -45,8 +46,11 @@ class Generation:
 class Engine(Protocol):
     """One loaded model. Greedy decoding, end-of-sequence ignored, exactly `output_len` tokens a sequence."""
 
-    def generate(self, prompts: Tokens, output_len: int) -> Generation:
-        """Continues `prompts` [batch, prompt_len] by `output_len` >= 1 tokens each."""
+    def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
+        """Continues `prompts` [batch, prompt_len] by `output_len` >= 1 tokens each.
+
+        What is measured is without `decoding`. With it tokens are chosen as it says, and -1 stands behind a stop id.
+        """
 
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits | TopLogprobs:
         """Logits [batch, steps, vocab] that predict `continuation` [batch, steps], each step fed the true token.

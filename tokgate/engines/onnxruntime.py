@@ -17,6 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tokgate.engines import Generation, Logits, Tokens
+from tokgate.engines.decoding import Decoding, choose, cut, ended
 
 GRAPH_FILE = "model.onnx"
 
@@ -52,7 +53,9 @@ class OnnxRuntimeEngine:
             if name.startswith("past_key_values.")
         ]
 
-    def generate(self, prompts: Tokens, output_len: int) -> Generation:
+    def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
+        if decoding is not None:
+            return self._decode(prompts, output_len, decoding)
         started = time.perf_counter()
         steps = _Steps(self, prompts, prompts.shape[1] + output_len)
         tokens = np.full((prompts.shape[0], output_len), -1, np.int64)
@@ -61,6 +64,21 @@ class OnnxRuntimeEngine:
         for step in range(1, output_len):
             tokens[:, step] = steps.run(tokens[:, step - 1 : step]).argmax(axis=-1)
         return Generation(tokens, prefilled - started, time.perf_counter() - started)
+
+    def _decode(self, prompts: Tokens, output_len: int, decoding: Decoding) -> Generation:
+        started = time.perf_counter()
+        random = np.random.default_rng(decoding.seed)
+        steps = _Steps(self, prompts, prompts.shape[1] + output_len)
+        tokens = np.full((prompts.shape[0], output_len), -1, np.int64)
+        tokens[:, 0] = choose(steps.run(prompts), decoding.temperature, random)
+        prefilled = time.perf_counter()
+        done = ended(tokens[:, :1], decoding.stop_ids)
+        for step in range(1, output_len):
+            if done.all():
+                break
+            tokens[:, step] = choose(steps.run(tokens[:, step - 1 : step]), decoding.temperature, random)
+            done |= ended(tokens[:, step : step + 1], decoding.stop_ids)
+        return Generation(cut(tokens, decoding.stop_ids), prefilled - started, time.perf_counter() - started)
 
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits:
         batch, count = continuation.shape

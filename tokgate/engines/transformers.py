@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from tokgate.engines import Generation, Logits, Tokens
+from tokgate.engines.decoding import Decoding, cut
 
 # INT8 is LLM.int8 of bitsandbytes: FP16, with the layers' weights in 8 bits.
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float16}
@@ -47,8 +48,9 @@ class TransformersEngine:
         # A hub's generation_config may ask for sampling or penalties; every engine here does the same greedy work.
         self._model.generation_config = transformers.GenerationConfig(pad_token_id=0, do_sample=False)
 
-    def generate(self, prompts: Tokens, output_len: int) -> Generation:
+    def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
         clock = _FirstToken()
+        lengths = {"min_new_tokens": output_len} if decoding is None else _choices(decoding)
         # Part of the work, as an engine that takes lists of numbers brings them to its device itself.
         started = time.perf_counter()
         inputs = torch.from_numpy(np.ascontiguousarray(prompts)).to(self._device)
@@ -56,13 +58,16 @@ class TransformersEngine:
             output = self._model.generate(
                 inputs,
                 attention_mask=torch.ones_like(inputs),
-                min_new_tokens=output_len,
                 max_new_tokens=output_len,
                 streamer=None,
                 stopping_criteria=transformers.StoppingCriteriaList([clock]),
+                **lengths,
             )
         tokens = output[:, prompts.shape[1] :].cpu().numpy().astype(np.int64)  # waits for the device
         total_s = time.perf_counter() - started
+        if decoding is not None:
+            tokens = np.pad(tokens, ((0, 0), (0, output_len - tokens.shape[1])), constant_values=-1)
+            tokens = cut(tokens, decoding.stop_ids)
         return Generation(tokens, clock.at - started, total_s)
 
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> Logits:
@@ -83,6 +88,15 @@ class TransformersEngine:
             "device": str(self._device),
             "attention": str(self._model.config._attn_implementation),
         }
+
+
+def _choices(decoding: Decoding) -> dict[str, Any]:
+    """As arguments of `model.generate`; top_k would by itself be 50."""
+    stops: dict[str, Any] = {"eos_token_id": list(decoding.stop_ids)} if decoding.stop_ids else {}
+    if decoding.temperature == 0:
+        return stops
+    torch.manual_seed(decoding.seed)
+    return {**stops, "do_sample": True, "temperature": decoding.temperature, "top_k": 0}
 
 
 class _FirstToken(transformers.StoppingCriteria):  # type: ignore[misc]  # untyped base

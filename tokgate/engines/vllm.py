@@ -29,6 +29,7 @@ import vllm
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
 from tokgate.engines.compile_cache import CompileWatch
+from tokgate.engines.decoding import Decoding, cut
 from tokgate.engines.kv_cache import cache_use, watch_cache
 
 # What makes rows comparable; a scenario's own settings win.
@@ -62,10 +63,11 @@ class VllmEngine:
         self._chosen = self._read_back()
         self._cache_peak = watch_cache(self._llm)
 
-    def generate(self, prompts: Tokens, output_len: int) -> Generation:
+    def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
-        params = vllm.SamplingParams(**self._sampling, max_tokens=output_len, ignore_eos=True)
+        chosen = self._sampling if decoding is None else {**self._sampling, **_choices(decoding)}
+        params = vllm.SamplingParams(**chosen, max_tokens=output_len, ignore_eos=True)
         if self._cache_peak is not None:
             self._cache_peak.share = 0.0
         started = time.perf_counter()
@@ -75,6 +77,8 @@ class VllmEngine:
         for row, output in zip(tokens, outputs, strict=True):
             made = output.outputs[0].token_ids[:output_len]
             row[: len(made)] = made
+        if decoding is not None:
+            tokens = cut(tokens, decoding.stop_ids)
         stats = [output.metrics for output in outputs]
         decode_s = [stat.last_token_ts - stat.first_token_ts for stat in stats]
         return Generation(
@@ -156,6 +160,14 @@ class VllmEngine:
             return str(self._llm.collective_rpc(question)[0])
         except Exception as error:  # recorded, never a reason not to measure: the attributes are vLLM's internals
             return f"unknown ({type(error).__name__})"
+
+
+def _choices(decoding: Decoding) -> dict[str, Any]:
+    """As sampling parameters. A seed of their own each, or the sequences of a batch would draw alike."""
+    stops: dict[str, Any] = {"stop_token_ids": list(decoding.stop_ids)}
+    if decoding.temperature == 0:
+        return {**stops, "temperature": 0.0}
+    return {**stops, "temperature": decoding.temperature, "seed": decoding.seed}
 
 
 def _attention_backend(worker: Any) -> str:

@@ -47,8 +47,14 @@ def family_peak_rss_bytes(root: Path = REAL_ROOT) -> int:
     in each, and their peaks may lie at different moments, so the sum is an upper bound; of one process alone it is
     its peak. A descendant that has ended does not count.
     """
-    peaks = (bytes_of(read_table(root, f"proc/{pid}/status"), "VmHWM") for pid in _descendants(root))
-    return peak_rss_bytes(root) + sum(peak or 0 for peak in peaks)
+    return peak_rss_bytes(root) + descendants_peak_rss_bytes(os.getpid(), root)
+
+
+def descendants_peak_rss_bytes(pid: int, root: Path = REAL_ROOT) -> int:
+    """The same sum over the descendants of process `pid`, without itself."""
+    family = processes.descendants(processes.scan(root), pid)
+    peaks = (bytes_of(read_table(root, f"proc/{each}/status"), "VmHWM") for each in family)
+    return sum(peak or 0 for peak in peaks)
 
 
 def reset_family_peak_rss(root: Path = REAL_ROOT) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tokgate.errors import MeasurementError
+from tokgate.machine.memory import descendants_peak_rss_bytes
 
 HOST = "127.0.0.1"
 _LOOK_S = 0.2
@@ -99,6 +100,11 @@ class Server:
         status = self._keeper.poll()
         if status is not None:
             raise MeasurementError(f"the server {_ending(status)}; its log {self.log} ends:\n{self.tail()}")
+
+    def peak_rss_bytes(self) -> int:
+        """Of its processes, see machine/memory.py; 0 where it has ended."""
+        assert self._keeper is not None
+        return descendants_peak_rss_bytes(self._keeper.pid)
 
     def tail(self) -> str:
         """The last words of its log."""

@@ -14,6 +14,7 @@ and while a load runs there are events `progress`, so that a long one is not tak
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -26,27 +27,35 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.child import Emit, Event, child_events
+from tokgate.generate.codec import Codec
 from tokgate.machine.cpus import usable_cpus
 from tokgate.machine.gpumemory import await_free
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.nvml import driver_session, visible_devices
 from tokgate.machine.watch import Watch, open_watch
-from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.plan import LaunchPlan, PlanRow, Users
+from tokgate.scenario import SERVE
 from tokgate.serving.arrivals import arrivals
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
 from tokgate.serving.crosscheck import BothClients
 from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of, work_of
+from tokgate.serving.generate_server import PATH as GENERATE_PATH
+from tokgate.serving.generate_server import ServedText, ask_once, generate_command
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
 from tokgate.serving.server import Server, free_port
 from tokgate.serving.server_metrics import MetricsWatch
 from tokgate.serving.traffic import PATH, requests_of
+from tokgate.serving.users.crowd import Crowd
+from tokgate.serving.users.tally import locust_fault, tally, told
+from tokgate.serving.users.texts import texts_of
 from tokgate.serving.vllm_server import server_command
 from tokgate.worker import Launch, show_gpus
 
 _WARMUP_TOKENS = 8
+_TEXTS = 500
 _PROGRESS_S = 20.0
 # One client process keeps up with so many streams of a fast server; where there are cores for more, more are started.
 _STREAMS_PER_PROCESS = 100
@@ -88,13 +97,16 @@ class ServingLaunch(Launch):
         with self._held:
             super().run()
 
-    def _load(self) -> ServedModel:
+    def _load(self) -> ServedModel | ServedText:
         self._base_url = self._server.base_url or self._start()
-        self._target = target_of(self._base_url, PATH, self._server.api_key_env, os.environ)
+        path = PATH if self._plan.engine == SERVE else GENERATE_PATH
+        self._target = target_of(self._base_url, path, self._server.api_key_env, os.environ)
         self._metrics = MetricsWatch(replace(self._target, path="/metrics"))
         facts = {"prompts": "token ids: the server tokenises nothing"}
         if self._cores is not None:
             facts |= {"server_cpus": _listed(self._cores.server), "client_cpus": _listed(self._cores.client)}
+        if self._plan.engine != SERVE:
+            return ServedText(self._target, facts)
         return ServedModel(self._target, self._server.model, self._process.log if self._process else None, facts)
 
     def _start(self) -> str:
@@ -103,28 +115,45 @@ class ServingLaunch(Launch):
             self._held.callback(_await_free_gpus, plan.gpus)
         log = Path(self._server.log or self._held.enter_context(tempfile.TemporaryDirectory()) + "/server.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = server_command(plan, free_port(), log, self._cores.server if self._cores else None)
+        make = server_command if plan.engine == SERVE else generate_command
+        command = make(plan, free_port(), log, self._cores.server if self._cores else None)
         self._process = self._held.enter_context(Server(command))
         self._process.wait_ready(_START_SHARE * plan.silence_s)
         return self._process.base_url
 
+    def _check_accuracy(self) -> None:
+        if not isinstance(self._engine, ServedText):
+            super()._check_accuracy()
+        elif self._engine.accuracy is not None:
+            self._emit({"event": "accuracy", **self._engine.accuracy})
+
     def _warm_up(self) -> None:
         for row in self._plan.rows:
+            if self._plan.engine != SERVE:
+                ask_once(self._target, [1] * row.prompt_len, min(_WARMUP_TOKENS, row.output_len))
+                continue
             requests = self._requests(row, self._seed(row, "warm-up"), min(_WARMUP_TOKENS, row.output_len))
             self._run(Load(self._target, requests[: row.batch], row.batch))
             self._check_server()
         self._watch.settle()
 
     def _measure(self, number: int, row: PlanRow) -> Event:
+        assert row.traffic is not None
+        users = row.traffic.users
         load = self._load_of(number, row)
         reset_family_peak_rss()
         self._watch.start()
         self._metrics.start()
-        driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
+        if users is not None:
+            driven = self._crowd(row, users)
+        else:
+            driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
         used = self._metrics.stop()
         watched = self._watch.stop()
-        peak_bytes = family_peak_rss_bytes()
-        started_here = self._process is not None and load is not None
+        # Locust's processes are no part of what it costs to serve.
+        own = self._process.peak_rss_bytes() if users is not None and self._process is not None else None
+        peak_bytes = family_peak_rss_bytes() if own is None else own
+        started_here = self._process is not None and not row.traffic.both_clients
         costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
         # Measured again, requests that failed would still have failed. On CPUs the two clients are told and not judged,
         # and each command takes half a minute to start.
@@ -145,9 +174,9 @@ class ServingLaunch(Launch):
         }
 
     def _load_of(self, number: int, row: PlanRow) -> Load | None:
-        """None where two commands make loads of their own."""
+        """None where two commands make loads of their own, or users."""
         assert row.traffic is not None
-        if row.traffic.both_clients:
+        if row.traffic.both_clients or row.traffic.users is not None:
             return None
         rate = self._rate(row)
         requests = self._requests(row, self._seed(row, number))
@@ -179,6 +208,39 @@ class ServingLaunch(Launch):
             return 1
         return max(1, min(row.batch // _STREAMS_PER_PROCESS, len(usable_cpus()) // _CORES_PER_PROCESS))
 
+    def _crowd(self, row: PlanRow, users: Users) -> Driven:
+        folder = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
+        crowd = Crowd(
+            users,
+            count=row.batch,
+            base_url=self._base_url,
+            prompt_tokens=row.prompt_len,
+            output_tokens=row.output_len,
+            vocab_size=self._plan.vocab_size,
+            model=self._server.model if self._plan.engine == SERVE else "",
+            prompts=self._texts(row, folder) if users.api == "chat" else None,
+            key_env=self._server.api_key_env,
+            workers=self._plan.load_workers,
+            cpus=self._cores.client if self._cores else None,
+            drain_s=users.seconds,
+        )
+        test = crowd.run(folder, self._look)
+        found = tally(test.requests)
+        fault = found.fault()
+        figures = found.figures() if fault is None else {}
+        return Driven(found.duration_s, figures, fault, locust_fault(test.processes), told(test, found))
+
+    def _texts(self, row: PlanRow, folder: Path) -> Path:
+        """Texts of exactly the row's tokens, by the served model's tokenizer."""
+        path = folder / "prompts.json"
+        codec = Codec(Path(self._plan.model_dir))
+        path.write_text(json.dumps(texts_of(codec, row.prompt_len, _TEXTS, self._seed(row, "texts"))), "utf-8")
+        return path
+
+    def _look(self) -> None:
+        self._check_server()
+        self._tell_progress()
+
     def _rate(self, row: PlanRow) -> float | None:
         """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
         if row.traffic is None or row.traffic.open_share is None:
@@ -205,10 +267,13 @@ class ServingLaunch(Launch):
             return run_load(load, self._tell)
 
     def _tell(self, progress: LoadProgress) -> None:
+        self._tell_progress(done=progress.done, total=progress.total)
+
+    def _tell_progress(self, **told: int) -> None:
         now_s = time.monotonic()
         if now_s - self._heard_s > _PROGRESS_S:
             self._heard_s = now_s
-            self._emit({"event": "progress", "done": progress.done, "total": progress.total})
+            self._emit({"event": "progress", **told})
 
     def _check_server(self) -> None:
         if self._process is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 TOKENIZER_FILE = "tokenizer.json"
 _END = "eos_token_id"
 
@@ -20,6 +18,8 @@ class Codec:
             raise FileNotFoundError(
                 f"{folder} has no {TOKENIZER_FILE}: name a folder that does, as transformers' save_pretrained makes it"
             )
+        from tokenizers import Tokenizer
+
         self._tokenizer = Tokenizer.from_file(str(path))
         self.stop_ids = _stop_ids(folder)
 

@@ -24,19 +24,19 @@ def users_table(session: Session, names: Sequence[str]) -> str:
     Of a load with failures there are no figures but its counts.
     """
     counts = _counts(session)
-    found = [scenario for name in names for scenario in counts if scenario.endswith(f".{name}")]
+    found = {scenario: name for name in names for scenario in counts if scenario.endswith(f".{name}")}
     values = {(row.scenario, row.metric): row for row in session.rows}
     shown = [column for column in _COLUMNS if any((scenario, column[1]) in values for scenario in found)]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     for title in [*(title for title, _ in shown), "requests", "failed", "unfinished"]:
         table.add_column(title, justify="right", no_wrap=True)
-    for name, scenario in zip(names, found, strict=False):
+    for scenario, name in found.items():
         rows = [values.get((scenario, metric)) for _, metric in shown]
         texts = [text_of(session_value(row.launches, row.better), row.unit) if row else "" for row in rows]
         told = counts[scenario]
         kept = [str(told[count]) for count in ("requests", "failed", "unfinished")]
-        table.add_row(scenario[scenario.index(name) :], *(text.removesuffix(" req/s") for text in texts), *kept)
+        table.add_row(name, *(text.removesuffix(" req/s") for text in texts), *kept)
     text = io.StringIO()
     Console(file=text, width=_WIDTH, highlight=False).print(table)
     return text.getvalue().rstrip("\n")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tokgate.generate.codec import Codec
 
@@ -16,6 +15,8 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
     words = Tokenizer(models.WordLevel({f"t{i}": i for i in range(10)}, unk_token="t0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.add_special_tokens(["<end>"])

@@ -1,0 +1,64 @@
+"""What users send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tokgate.serving.users.asking import Asking, Prompts
+
+pytestmark = pytest.mark.unit
+
+
+def body(asking: Asking, prompt: Any = "hello") -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(asking.request(prompt, 0).body)
+    return decoded
+
+
+def test_a_streamed_completion_asks_for_the_count_of_its_tokens() -> None:
+    asking = Asking("completions", True, 100, model="qwen")
+    assert asking.path == "/v1/completions"
+    assert body(asking) == {
+        "model": "qwen", "prompt": "hello", "max_tokens": 100, "temperature": 0.0, "ignore_eos": True,
+        "stream": True, "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    request = asking.request([1, 2, 3], 3)
+    assert (request.prompt_len, request.output_len, request.exact, request.stream) == (3, 100, True, True)
+
+
+def test_a_whole_chat_is_a_message_of_the_user() -> None:
+    asking = Asking("chat", False, 10, exact=False)
+    assert asking.path == "/v1/chat/completions"
+    assert body(asking) == {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 10, "temperature": 0.0}
+
+
+def test_generate_is_asked_as_the_assignment_asks() -> None:
+    asking = Asking("generate", False, 100, temperature=0.5, exact=False)
+    assert asking.path == "/generate"
+    assert body(asking) == {"prompt": "hello", "parameters": {"temperature": 0.5, "max_steps": 100}}
+    assert body(Asking("generate", False, 100))["parameters"]["ignore_eos"] is True
+
+
+def test_no_two_prompts_are_alike() -> None:
+    """Nor those of two users: a server keeps what it computed of a prompt."""
+    prompts = [Prompts(7, 1000, seed) for seed in ("one", "other")]
+    drawn = [tuple(each.next()[0]) for each in prompts for _ in range(50)]
+    assert len(set(drawn)) == 100
+    assert all(len(prompt) == 7 and all(0 <= token < 1000 for token in prompt) for prompt in drawn)  # type: ignore[operator]  # ids, not text
+
+
+def test_without_a_vocabulary_prompts_are_words_that_nobody_counted() -> None:
+    text, tokens = Prompts(7, 0, "seed").next()
+    assert isinstance(text, str)
+    assert (len(text.split()), tokens) == (7, 0)
+
+
+def test_texts_are_sent_one_after_another_from_anywhere() -> None:
+    texts = [f"text {number}" for number in range(10)]
+    prompts = Prompts(3, 1000, "seed", texts)
+    drawn = [prompts.next() for _ in range(10)]
+    assert sorted(str(text) for text, _ in drawn) == sorted(texts)
+    assert {tokens for _, tokens in drawn} == {3}
+    assert len({Prompts(3, 1000, str(seed), texts).next() for seed in range(50)}) > 1

@@ -1,0 +1,144 @@
+"""Locust for real: what its users see is what servers did, in one process or in several, and over a server's death."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.generate.scripted import VOCAB_SIZE, running
+from tokgate.plan import Api, Users
+from tokgate.serving.server import Server, ServerCommand, free_port
+from tokgate.serving.users.crowd import Crowd
+from tokgate.serving.users.tally import LoadTest, tally
+from tokgate.stub.process import running as running_stub
+
+pytestmark = pytest.mark.unit
+
+COUNT = 4
+
+
+def users(api: Api = "completions", stream: bool = True, seconds: float = 1.5) -> Users:
+    return Users(api, stream, spawn_per_s=100.0, think_s=(0.0, 0.05), seconds=seconds)
+
+
+def crowd(url: str, who: Users, **changes: Any) -> Crowd:
+    settings = {"prompt_tokens": 7, "output_tokens": 5, "vocab_size": VOCAB_SIZE, "drain_s": 20.0, **changes}
+    return Crowd(who, COUNT, url, **settings)
+
+
+def truth(url: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{url}/truth", timeout=20) as answer:
+        told: list[dict[str, Any]] = json.load(answer)["requests"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("api", "stream"), [("completions", True), ("completions", False), ("chat", True), ("chat", False)]
+)
+def test_every_answer_is_told_once(tmp_path: Path, api: Api, stream: bool) -> None:
+    with running_stub("--ttft-ms=5", "--itl-ms=2") as stub:
+        test = crowd(stub.url, users(api, stream)).run(tmp_path)
+        asked = truth(stub.url)
+    found = tally(test.requests)
+    assert found.failed == 0
+    assert found.succeeded == sum(request["ended_well"] for request in asked) > COUNT
+    assert {request["stream"] for request in asked} == {stream}
+    assert found.output_tokens == 5 * found.succeeded
+    assert len(found.times_s["ttft"]) == (found.succeeded if stream else 0)
+    assert "gevent" not in sys.modules, "Locust patches whatever process it is in"
+
+
+def test_the_time_of_a_streamed_answer_is_that_of_its_last_token(tmp_path: Path) -> None:
+    """100 ms to the first of five and 50 between them: headers are there at once, the whole after 300."""
+    with running_stub("--ttft-ms=100", "--itl-ms=50") as stub:
+        found = tally(crowd(stub.url, users()).run(tmp_path).requests)
+    assert min(found.times_s["e2el"]) >= 0.3
+    assert min(found.times_s["ttft"]) >= 0.1
+    assert all(ttft_s < e2el_s for ttft_s, e2el_s in zip(found.times_s["ttft"], found.times_s["e2el"], strict=True))
+
+
+def test_failures_are_those_that_the_server_made(tmp_path: Path) -> None:
+    """Of each kind as many as it says it made."""
+    kinds = {"reset": 5, "503": 7, "error-message": 9, "short": 11, "cut": 13}
+    faults = [f"--fault=every:{every}:{kind}" for kind, every in kinds.items()]
+    with running_stub("--ttft-ms=5", "--itl-ms=2", *faults) as stub:
+        found = tally(crowd(stub.url, users(seconds=3.0)).run(tmp_path).requests)
+        asked = truth(stub.url)
+    made = Counter(request["fault"].split(":")[0] for request in asked if request["fault"])
+    assert made.keys() == kinds.keys()
+    assert found.failures == {
+        "connection lost": made["reset"] + made["cut"],
+        "HTTP 5xx": made["503"],
+        "error inside the stream": made["error-message"],
+        "wrong number of tokens": made["short"],
+    }
+    assert found.succeeded == sum(request["ended_well"] for request in asked)
+
+
+def test_a_master_and_two_workers_tell_what_the_server_saw(tmp_path: Path) -> None:
+    """Locust's own sums leave out what its workers had in hand at the end; these do not."""
+    with running_stub("--ttft-ms=5", "--itl-ms=2") as stub:
+        test = crowd(stub.url, users(seconds=3.0), workers=2).run(tmp_path)
+        asked = truth(stub.url)
+    found = tally(test.requests)
+    assert found.failed == 0
+    assert found.succeeded == sum(request["ended_well"] for request in asked) > COUNT
+    assert len({process.name for process in test.processes}) == 2
+
+
+def test_generate_is_asked_too(tmp_path: Path) -> None:
+    with running() as service:
+        test = crowd(f"http://127.0.0.1:{service.port}", users("generate", False)).run(tmp_path)
+        answered = service.metric('tokgate_generate_requests_total{status="200"}')
+    found = tally(test.requests)
+    assert (found.failed, found.succeeded) == (0, answered)
+    assert found.prompt_tokens == 7 * answered
+    assert all(len(prompt) == 7 for call in service.engine.calls for prompt in call)
+
+
+def test_a_server_that_is_killed_and_comes_again_costs_the_requests_that_it_had(tmp_path: Path) -> None:
+    """Those on their way when it died and those that found nobody failed; all before and all after succeeded."""
+    port = free_port()
+    argv = [sys.executable, "-m", "tokgate", "stub-server", f"--port={port}", "--ttft-ms=50", "--itl-ms=20"]
+    url = f"http://127.0.0.1:{port}"
+    at: dict[str, float] = {}
+    tests: list[LoadTest] = []
+
+    def load() -> None:
+        tests.append(crowd(url, users(seconds=6.0)).run(tmp_path))
+
+    loading = threading.Thread(target=load)
+    with Server(ServerCommand(argv, port, tmp_path / "first.log"), term_s=0.0) as first:
+        first.wait_ready(20)
+        loading.start()
+        while sum(request["ended_well"] for request in truth(url)) < 2 * COUNT:
+            time.sleep(0.02)
+        at["before"] = time.time()
+    at["dead"] = time.time()
+    with Server(ServerCommand(argv, port, tmp_path / "second.log")) as second:
+        second.wait_ready(20)
+        at["again"] = time.time()
+        loading.join(60)
+        assert not loading.is_alive()
+        assert second.peak_rss_bytes() > 1e6
+    (test,) = tests
+    assert {request.failure for request in test.requests} <= {None, "connection lost", "connection refused"}
+    ended = [request for request in test.requests if not request.unfinished]
+    before = [request for request in ended if request.sent_at + request.e2el_s < at["before"]]
+    without = [request for request in ended if request.sent_at < at["dead"] < request.sent_at + request.e2el_s]
+    after = [request for request in ended if request.sent_at > at["again"]]
+    assert before
+    assert after
+    assert not any(request.failure for request in [*before, *after])
+    assert all(request.failure for request in without)
+    found = tally(test.requests)
+    assert found.failed == sum(request.failure is not None for request in ended) >= 1
+    assert found.requests == len(ended)

@@ -123,7 +123,7 @@ def _reason(clause: str, found: Sequence[tuple[str, str]]) -> Finding:
     if len(found) == 1:
         return Finding(str(Verdict.INVALID), f"{subject}: {clause}" if subject else clause, [rest] if rest else [])
     lines = [f"{subject}: {rest}" if rest else subject for subject, rest in found]
-    return Finding(str(Verdict.INVALID), f"{len(found)} scenarios: {clause}", [line for line in lines if line])
+    return Finding(str(Verdict.INVALID), f"{clause} ({len(found)} scenarios)", lines[:1], lines[1:])
 
 
 def _few(found: list[Finding]) -> list[Finding]:
@@ -146,7 +146,7 @@ def _blind(verdict: SessionVerdict) -> Iterator[Finding]:
     yield Finding(
         str(Verdict.INCONCLUSIVE),
         f"{len(blind)} of {gated} gated rows would miss a change as large as their margin. {remedy}",
-        lines,
+        more=lines,
     )
 
 

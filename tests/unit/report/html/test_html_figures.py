@@ -110,7 +110,7 @@ def test_curves_are_of_rows_that_differ_in_batch_alone(slower: SessionFacts) -> 
 def test_a_roofline_places_a_step_by_its_work_and_its_time(slower: SessionFacts) -> None:
     drawn = roofline(slower)
     assert drawn is not None
-    limits = trace(drawn, "the machine's own limits")
+    limits = trace(drawn, "the machine's own limits, FP32")
     assert limits["y"][1:] == [100.0, 100.0], "1e11 FLOP/s, in GFLOP/s"
     decode = trace(drawn, "onnx.fp32 decode")
     tpots = [row.value for row in slower.of_metric("tpot") if "fp32" in row.group]

@@ -98,11 +98,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that failed, or could not be seen. `tone`: a verdict, for its sign and colour."""
+    """Something that failed, or could not be seen. `tone`: a verdict, for its sign and colour. `more`: folded away."""
 
     tone: str
     title: str
     lines: Sequence[str] = ()
+    more: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,13 @@ def sentence(facts: SessionFacts) -> str:
     """The verdict, as one would say it."""
     verdict = facts.verdict
     gated = [row for row in verdict.rows if row.gated]
-    rows = _count(len(gated), "gated row")
+    rows = count(len(gated), "gated row")
     if verdict.outcome is Outcome.INVALID:
         invalid = sum(row.verdict is Verdict.INVALID for row in gated)
         what = "this session" if invalid in (0, len(gated)) else f"{invalid} of {rows}"
         reasons = _reasons(facts)
         why = reasons[0].title if reasons else "see below"
-        more = f", and {_count(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
+        more = f", and {count(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
         return f"The figures of {what} cannot be believed: {why}{more}."
     if verdict.outcome is Outcome.FAIL:
         return _slower(facts, gated)
@@ -73,9 +73,9 @@ def _slower(facts: SessionFacts, gated: Sequence[RowVerdict]) -> str:
         change = f"{worst.change_pct:.1f}% worse" if worst.change_pct is not None else "worse"
         what = f"{_short(facts, worst.scenario)} {metric_name(worst.metric)}"
         most = "the worst is " if len(slower) > 1 else ""
-        said.append(f"{len(slower)} of {_count(len(gated), 'gated row')} got slower: {most}{what}, {change}")
+        said.append(f"{len(slower)} of {count(len(gated), 'gated row')} got slower: {most}{what}, {change}")
     if broken:
-        said.append(f"{_count(len(broken), 'limit')} broken: {broken[0].scenario} {broken[0].why}")
+        said.append(f"{count(len(broken), 'limit')} broken: {broken[0].scenario} {broken[0].why}")
     if not said:
         said.append("All rows together got slower: " + "; ".join(facts.verdict.suite.why))
     return "; ".join(said) + "."
@@ -123,7 +123,7 @@ def _reason(clause: str, found: Sequence[tuple[str, str]]) -> Finding:
     if len(found) == 1:
         return Finding(str(Verdict.INVALID), f"{subject}: {clause}" if subject else clause, [rest] if rest else [])
     lines = [f"{subject}: {rest}" if rest else subject for subject, rest in found]
-    return Finding(str(Verdict.INVALID), f"{len(found)} scenarios: {clause}", [line for line in lines if line])
+    return Finding(str(Verdict.INVALID), f"{clause} ({len(found)} scenarios)", lines[:1], lines[1:])
 
 
 def _few(found: list[Finding]) -> list[Finding]:
@@ -146,7 +146,7 @@ def _blind(verdict: SessionVerdict) -> Iterator[Finding]:
     yield Finding(
         str(Verdict.INCONCLUSIVE),
         f"{len(blind)} of {gated} gated rows would miss a change as large as their margin. {remedy}",
-        lines,
+        more=lines,
     )
 
 
@@ -199,5 +199,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -19,8 +19,8 @@ _ORDER = list(MARKS)
 _NOTHING: Cell = ("", None)
 _ROWS = (
     Column("row"),
-    Column("metric"),
     Column("verdict"),
+    Column("metric"),
     Column("value", number=True, title="as the gate judges it: of the launches the fastest half's mean"),
     Column("baseline", number=True, title="mean of the accepted sessions, or the reference's of pairs"),
     Column("worse by", number=True, title="positive is worse, for a throughput as for a latency"),
@@ -38,7 +38,7 @@ def rows_table(facts: SessionFacts) -> Table:
     lost = [row for row in facts.verdict.rows if row.key not in missing]
     rows = [_row(row, f"{names[row.group]}.{row.label}", detail_key(facts, row.key)) for row in ordered]
     rows += [
-        TableRow([row.scenario, metric_name(row.metric), _worded(row.verdict, row.gated), *[_NOTHING] * 6],
+        TableRow([row.scenario, _worded(row.verdict, row.gated), metric_name(row.metric), *[_NOTHING] * 6],
                  mark=str(row.verdict), why=row.why)
         for row in lost
     ]  # fmt: skip
@@ -58,8 +58,8 @@ def _row(row: RowFacts, name: str, key: str) -> TableRow:
     unit = row.row.unit
     cells: list[Cell] = [
         name,
-        metric_name(row.row.metric),
         _worded(Verdict(row.verdict), row.row.gated),
+        metric_name(row.row.metric),
         (text_of(row.value, unit), row.value),
         _number(judged.baseline_value if judged else None, lambda value: text_of(value, unit)),
         _number(judged.change_pct if judged else None, lambda value: f"{value:+.1f}%"),

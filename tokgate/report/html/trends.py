@@ -17,6 +17,7 @@ from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.figures.history import Night, history
 from tokgate.report.html.figures.trend import Line, Mark, overview, trend
 from tokgate.report.html.nights import sources
+from tokgate.report.html.summary import count
 from tokgate.report.html.timeline import Change, Kind, Seen, collect, software_changes
 from tokgate.report.units import text_of
 from tokgate.session import Session
@@ -35,7 +36,7 @@ def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines
             "--baselines"
         )
     changes = software_changes(seen)
-    source = f"{len(seen)} sessions of {machine}"
+    source = f"{count(len(seen), 'session')} of {machine}"
     sections = [
         Section(
             "overview",
@@ -72,7 +73,7 @@ def _summary(machine: str, seen: Sequence[Seen], changes: Sequence[Change]) -> S
     return Summary(
         tone="",
         verdict="TRENDS",
-        sentence=f"{len(seen)} sessions of {machine}: {accepted} accepted, {invalid} not valid; {told}.",
+        sentence=f"{count(len(seen), 'session')} of {machine}: {accepted} accepted, {invalid} not valid; {told}.",
         where=f"{seen[0].started[:10]} to {seen[-1].started[:10]}",
         notes=["Information, never the gate: nothing on this page is judged. tokgate judge says what regressed."],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,9 @@ def _rows(group: str, scenario: str, batch: int, factor: float, noise: float, ch
     return [
         Row(
             scenario=scenario, metric=metric, unit=units.get(metric, "s"), group=group,
-            better="higher" if metric == "output_throughput" else "lower", gated=metric in ("output_throughput", "ttft"),
-            launches=[[value * (1 + chance.gauss(0, noise)) for _ in range(2)] for _ in range(3)],
+            better="higher" if metric == "output_throughput" else "lower",
+            gated=metric in ("output_throughput", "ttft"),
+            launches=[[value * math.exp(chance.gauss(0, noise)) for _ in range(2)] for _ in range(3)],
         )
         for metric, value in speeds.items()
     ]  # fmt: skip

@@ -174,7 +174,8 @@
         shown.sort((a, b) => empty(a) - empty(b) || (empty(a) ? 0 : (state.down ? -1 : 1) * order(a.row, b.row, state.column, number)));
       }
       body.replaceChildren(...shown.flatMap(({ element }) => (element.detail ? [element, element.detail] : [element])));
-      count.textContent = shown.length === lines.length ? `${lines.length} rows` : `${shown.length} of ${lines.length} rows`;
+      const all = `${lines.length} row${lines.length === 1 ? "" : "s"}`;
+      count.textContent = shown.length === lines.length ? all : `${shown.length} of ${all}`;
     }
 
     const heads = block.columns.map((column, place) => {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tokgate.gate.achieved import ARITHMETIC
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.data import RowFacts, SessionFacts, short_names
 from tokgate.report.html.figures.base import SERIES, figure, log_axis, text
@@ -43,7 +44,8 @@ def roofline(facts: SessionFacts) -> Figure | None:
     names = short_names(point.row.group for point in points)
     fastest = max([*(point.flop_s for point in points), *([peaks.flop_s] if peaks else [])])
     scale, unit = _TERA if fastest >= _TERA[0] else _GIGA
-    data = [_roof(points, peaks, scale)] if peaks else []
+    limits = f"the machine's own limits, {ARITHMETIC.get(facts.session.machine_kind, '')}"
+    data = [_roof(points, peaks, scale, limits)] if peaks else []
     for place, group in enumerate(names):
         for part, (_, symbol) in _PARTS.items():
             mine = [point for point in points if point.row.group == group and point.part == part]
@@ -69,12 +71,12 @@ def _points(facts: SessionFacts) -> Iterator[_Point]:
                     yield _Point(row, part, step)
 
 
-def _roof(points: list[_Point], peaks: Peaks, scale: float) -> Figure:
+def _roof(points: list[_Point], peaks: Peaks, scale: float, name: str) -> Figure:
     ridge = peaks.flop_s / peaks.read_bytes_s
     low = min(ridge, *(point.intensity for point in points)) / 2
     high = max(ridge, *(point.intensity for point in points)) * 2
     return {
-        "type": "scatter", "mode": "lines", "name": "the machine's own limits",
+        "type": "scatter", "mode": "lines", "name": name,
         "x": [low, ridge, high], "y": [low * peaks.read_bytes_s / scale, peaks.flop_s / scale, peaks.flop_s / scale],
         "line": {"color": "@axis", "width": 2}, "hoverinfo": "skip",
     }  # fmt: skip

@@ -23,6 +23,7 @@ _OVERHEAD_FACTOR = 3.0
 
 # ONNX Runtime's dynamic INT8 takes the output projection along; other quantisers leave it at 16 bits.
 _QUANTISES_HEAD = ("onnx",)
+_TIMED_BY_REQUEST = ("vllm", "serve")
 # ONNX Runtime's graphs keep keys and values in FP32 at every precision.
 _CACHES_FP32 = ("onnx", "genai")
 
@@ -37,9 +38,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Work:
-    """One row's prefill, and its mean decode step; None where a sequence has one token, and so no decode."""
+    """One row's prefill, and its mean decode step; None where a sequence has one token, and so no decode.
 
-    prefill: Step
+    `prefill` is None where the engine tells the time to the first token of each request by itself: of several, that
+    time is not how long the prefill of them all took.
+    """
+
+    prefill: Step | None
     decode: Step | None
 
     def figures(self) -> dict[str, float]:
@@ -76,12 +81,13 @@ def work_of(shape: ModelShape, engine: str, precision: str, batch: int, prompt_l
     attention = 4 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim
     causal_pairs = batch * prompt_len * (prompt_len + 1) / 2
     prefill = Step(weight_bytes, 2 * body * batch * prompt_len + 2 * head * batch + attention * causal_pairs)
+    timed = prefill if batch == 1 or engine not in _TIMED_BY_REQUEST else None
     if output_len == 1:
-        return Work(prefill, None)
+        return Work(timed, None)
     length = prompt_len + output_len / 2
     cache_bytes = shape.kv_bytes(batch, 1, _cache_bytes(engine, precision)) * length
     decode = Step(weight_bytes + cache_bytes, 2 * (body + head) * batch + attention * batch * length)
-    return Work(prefill, decode)
+    return Work(timed, decode)
 
 
 def best_peaks(found: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -67,9 +67,10 @@ def test_int8_reads_a_quarter_and_what_a_quantiser_leaves_counts_at_its_width():
 
 def test_the_cache_is_as_wide_as_the_engine_keeps_it():
     def cache(engine: str, precision: str) -> float:
-        work = work_of(QWEN, engine, precision, 8, 128, 64)
-        assert work.decode is not None
-        return work.decode.read_bytes - work.prefill.read_bytes
+        many, one = (work_of(QWEN, engine, precision, batch, 128, 64) for batch in (8, 1))
+        assert many.decode is not None
+        assert one.prefill is not None
+        return many.decode.read_bytes - one.prefill.read_bytes
 
     assert cache("onnx", "int8") == cache("onnx", "fp32") == QWEN.kv_bytes(8, 160, 4)
     assert cache("transformers", "bf16") == cache("vllm", "int8") == QWEN.kv_bytes(8, 160, 2)
@@ -127,3 +128,10 @@ def test_of_each_peak_the_best_launch_counts():
     one, other = {"read_bytes_s": 30e9, "flop_s": 90e9}, {"read_bytes_s": 28e9, "flop_s": 99e9}
     assert best_peaks([one, {}, other]) == {"read_bytes_s": 30e9, "flop_s": 99e9}
     assert best_peaks([{}, {}]) == best_peaks([]) == {}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "serve"])
+def test_the_first_tokens_of_several_requests_time_no_prefill(engine):
+    """Their TTFT is a median over requests: divided by it, the work of all would pass the machine's limits."""
+    assert set(work_of(QWEN, engine, "fp16", 8, 5, 50).figures()) == {"decode_bytes", "decode_flop"}
+    assert "prefill_flop" in work_of(QWEN, engine, "fp16", 1, 5, 50).figures()

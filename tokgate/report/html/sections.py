@@ -58,7 +58,7 @@ def _sections(facts: SessionFacts) -> Iterator[Section]:
         "roofline",
         "Roofline",
         "What each step must compute and read at least, against what this machine reached when it did nothing else. A "
-        "point on the line is as fast as the machine allows; the flat part is of one precision, and others may pass it.",
+        "point on the line is as fast as the machine allows; the flat part is of one precision, others may pass it.",
         _roofline(facts),
     )
     yield Section(

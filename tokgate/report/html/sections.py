@@ -57,8 +57,8 @@ def _sections(facts: SessionFacts) -> Iterator[Section]:
     yield Section(
         "roofline",
         "Roofline",
-        "What each step must compute and read at least, against what this machine reached when it did nothing else. "
-        "A point on the line is as fast as the machine allows; the flat part is of one precision, others may pass it.",
+        "What each step must compute and read at least, against what this machine reached when it did nothing else. A "
+        "point on the line is as fast as the machine allows; the flat part is of one precision, others may pass it.",
         _roofline(facts),
     )
     yield Section(

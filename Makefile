@@ -11,7 +11,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 cpu: $(VENV)/cpu.stamp ## measure and judge a few rows (quick profile)
-	$(PYTEST) -m cpu --perf-profile quick
+	$(PYTEST) -m cpu --perf-profile quick --perf-report=.tokgate/report.html
 
 nightly: $(VENV)/cpu.stamp ## measure and judge the whole matrix, as a gate
 	$(PYTEST) -m cpu --perf-profile nightly --perf-require-baseline

@@ -165,7 +165,7 @@ class Launcher:
             threads=setting.threads,
             rounds=rounds,
             # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
-            repeats=max(_LEAST_REPEATS, rounds * len(scenarios)),
+            repeats=max(0 if _has_users(scenarios) else _LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
             prompt_seed=_PROMPT_SEED,
             rows=tuple(row.plan_row for row in scenarios),
@@ -195,3 +195,8 @@ class Launcher:
             source, "transformers", "fp32", setting.cache_root, setting.builder, setting.isa, self._progress.say
         )
         return str(made.path)
+
+
+def _has_users(scenarios: Sequence[Scenario]) -> bool:
+    """Their rounds are as long as many others."""
+    return any(row.traffic is not None and row.traffic.users is not None for row in scenarios)

@@ -22,15 +22,18 @@ class Cores:
     client: frozenset[int]
 
 
-def divide(cpus: Iterable[int]) -> Cores:
+def divide(cpus: Iterable[int], clients: int = 1) -> Cores:
     """The last CPU for the client, which needs one, and the others for the server, which computes on its own.
+
+    Of `clients` processes each has one, as far as half of the CPUs go.
 
     Raises ValueError for fewer than two.
     """
     numbers = sorted(cpus)
     if len(numbers) < LEAST_CORES:
         raise ValueError(TOO_FEW_CORES.format(len(numbers)))
-    return Cores(frozenset(numbers[:-1]), frozenset(numbers[-1:]))
+    given = max(1, min(clients, len(numbers) // 2))
+    return Cores(frozenset(numbers[:-given]), frozenset(numbers[-given:]))
 
 
 @contextmanager

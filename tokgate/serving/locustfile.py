@@ -1,8 +1,8 @@
 """Users of an LLM server, for Locust: `locust -f tokgate/serving/locustfile.py -H http://localhost:8000 [CLASS]`.
 
 CLASS is StreamedCompletions (where none is named), Completions, StreamedChat, Chat or Generate. TTFT and TPOT stand
-beside the requests as entries of their own; a request's own time is that of its whole answer. `--help` lists what users
-can be told, under tokgate.
+beside the requests as entries of their own; a request's own time is that of its whole answer. `--help` says what users
+can be told: the options marked tokgate.
 """
 
 from __future__ import annotations

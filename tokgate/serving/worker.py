@@ -87,7 +87,8 @@ class ServingLaunch(Launch):
         self._server = plan.server
         self._held = ExitStack()
         self._process: Server | None = None
-        self._cores = divide(usable_cpus()) if plan.device == "cpu" and not self._server.base_url else None
+        shared = plan.device == "cpu" and not self._server.base_url
+        self._cores = divide(usable_cpus(), max(1, plan.load_workers)) if shared else None
         self._loads: Counter[str] = Counter()
         self._found_rates: dict[tuple[int, int, int], float] = {}
         self._heard_s = 0.0
@@ -222,7 +223,6 @@ class ServingLaunch(Launch):
             key_env=self._server.api_key_env,
             workers=self._plan.load_workers,
             cpus=self._cores.client if self._cores else None,
-            drain_s=users.seconds,
         )
         test = crowd.run(folder, self._look)
         found = tally(test.requests)

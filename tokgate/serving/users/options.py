@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import uuid
@@ -59,18 +58,19 @@ class UserOptions:
         return target_of(host, path, self.key_env, os.environ)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds them to Locust's own."""
-    group = parser.add_argument_group("tokgate", "what the users ask for")
-    group.add_argument("--output-tokens", type=int, default=100, metavar="N", help="asked for (default: 100)")
-    group.add_argument("--prompt-tokens", type=int, default=32, metavar="N", help="or words (default: 32)")
-    group.add_argument("--vocab-size", type=int, default=0, metavar="N", help="prompts of token ids below N")
-    group.add_argument("--prompts", default="", metavar="FILE", help="a JSON list of texts to send instead")
-    group.add_argument("--served-model", default="", metavar="NAME", help="the model, where the server has several")
-    group.add_argument("--temperature", type=float, default=0.0)
-    group.add_argument("--until-eos", action="store_true", help="an answer may be shorter than was asked for")
-    group.add_argument("--think", default="0.5:3", metavar="S:S", help="seconds between requests (default: 0.5:3)")
-    group.add_argument("--request-timeout", type=float, default=120.0, metavar="S", help="default: 120")
-    group.add_argument("--api-key-env", default="", metavar="NAME", help="the variable that holds the key")
-    group.add_argument("--seconds", type=float, default=0.0, metavar="S", help="end after so long, in order")
-    group.add_argument("--record", default="", metavar="FILE", help="write each request there, as JSON, at the end")
+def add_options(parser: Any) -> None:
+    """Adds them to Locust's own, those of a test to its page too. `parser` is a LocustArgumentParser."""
+    add = parser.add_argument
+    add("--output-tokens", type=int, default=100, metavar="N", help="tokgate: asked for (default: 100)")
+    add("--prompt-tokens", type=int, default=32, metavar="N", help="tokgate: or words (default: 32)")
+    add("--vocab-size", type=int, default=0, metavar="N", help="tokgate: prompts of token ids below N, 0: of words")
+    add("--served-model", default="", metavar="NAME", help="tokgate: the model, where the server has several")
+    add("--temperature", type=float, default=0.0, help="tokgate: 0 is greedy (default)")
+    add("--until-eos", action="store_true", help="tokgate: an answer may be shorter than was asked for")
+    add("--think", default="0.5:3", metavar="S:S", help="tokgate: seconds between requests (default: 0.5:3)")
+    add("--request-timeout", type=float, default=120.0, metavar="S", help="tokgate: of a whole answer (default: 120)")
+    hidden: dict[str, Any] = {"include_in_web_ui": False}
+    add("--prompts", default="", metavar="FILE", help="tokgate: a JSON list of texts to send", **hidden)
+    add("--api-key-env", default="", metavar="NAME", help="tokgate: the variable that holds the key", **hidden)
+    add("--seconds", type=float, default=0.0, metavar="S", help="tokgate: end after so long, in order", **hidden)
+    add("--record", default="", metavar="FILE", help="tokgate: write each request there, as JSON, at the end", **hidden)

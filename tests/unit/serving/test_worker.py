@@ -53,8 +53,9 @@ def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tm
         assert (event["prompt_tokens"], event["output_tokens"]) == (row.prompt_tokens, row.output_tokens)
         assert event["succeeded"] == row.requests
         assert event["figures"]["success_rate"] == 100
+        # The stub is never early; on a busy machine its first message is late, and what follows is not.
         assert event["figures"]["ttft"] >= 0.020
-        assert event["figures"]["tpot"] >= 0.004
+        assert event["figures"]["tpot"] > 0
     assert events["closed"]["peak_concurrency"] <= 2
     assert events["closed"]["rate"] is None
     assert events["open"]["rate"] > 0

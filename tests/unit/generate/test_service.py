@@ -141,8 +141,9 @@ def test_beyond_the_queue_comes_a_503_that_says_when_to_come_again() -> None:
     with running(Engine(held=True), queue=2) as service:
         taken = [service.start("1")]
         service.engine.await_calls(1)
-        taken += [service.start("2"), service.start("3")]
-        service.await_metric("tokgate_generate_queue_length", 2)
+        for number, prompt in enumerate(["2", "3"], 1):
+            taken.append(service.start(prompt))
+            service.await_metric("tokgate_generate_queue_length", number)
         assert service.metric("tokgate_generate_in_flight") == 1
         refused = service.ask("4")
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")

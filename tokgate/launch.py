@@ -102,13 +102,21 @@ def _keep_round(record: LaunchRecord, event: Event, row: PlanRow) -> None:
         if not event["repeated"]:
             record.causes.setdefault(scenario, []).append(event["disturbed"])
         return
-    if (event["prompt_tokens"], event["output_tokens"]) != (row.prompt_tokens, row.output_tokens):
+    planned = _planned_tokens(event, row)
+    if (event["prompt_tokens"], event["output_tokens"]) != planned:
         record.unequal[scenario] = (
             f"the engine was given {event['prompt_tokens']} prompt tokens and made {event['output_tokens']} "
-            f"output tokens; planned were {row.prompt_tokens} and {row.output_tokens}"
+            f"output tokens; planned were {planned[0]} and {planned[1]}"
         )
         return
     record.rounds.setdefault(scenario, []).append(_sample(event, row))
+
+
+def _planned_tokens(event: Event, row: PlanRow) -> tuple[int, int]:
+    """Of prompts and of outputs. How many requests users come to make is theirs; what each holds is planned."""
+    if row.traffic is None or row.traffic.users is None:
+        return row.prompt_tokens, row.output_tokens
+    return event["succeeded"] * row.prompt_len, event["succeeded"] * row.output_len
 
 
 def _sample(event: Event, row: PlanRow) -> Sample:

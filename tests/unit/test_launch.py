@@ -11,7 +11,7 @@ import pytest
 
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, Traffic, Users
 
 pytestmark = pytest.mark.unit
 
@@ -26,14 +26,14 @@ def round_event(**change: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def launch(folder: Path, *events: dict[str, Any], status: int = 0, log: str = "") -> LaunchRecord:
+def launch(folder: Path, *events: dict[str, Any], status: int = 0, log: str = "", row: PlanRow = ROW) -> LaunchRecord:
     """Runs an interpreter that reports these events whatever it is asked."""
     python = folder / "python"
     lines = [f"print({json.dumps(event)!r}, flush=True)" for event in events]
     python.write_text("\n".join([f"#!{sys.executable}", "import sys", *lines, f"sys.stderr.write({log!r})",
                                  f"sys.exit({status})"]))  # fmt: skip
     python.chmod(0o755)
-    plan = LaunchPlan(PLAN_SCHEMA, "vllm", "", 10, {}, 1, 1, 0, 0, 0, (ROW,))
+    plan = LaunchPlan(PLAN_SCHEMA, "vllm", "", 10, {}, 1, 1, 0, 0, 0, (row,))
     return run_launch(plan, str(python), lambda scenario: None)
 
 
@@ -52,6 +52,18 @@ def test_a_row_that_exceeds_the_context_is_no_sample(tmp_path: Path) -> None:
     record = launch(tmp_path, round_event(output_tokens=27), DONE)
     assert record.rounds == {}
     assert "made 27 output tokens; planned were 5 and 50" in record.unequal[ROW.scenario]
+
+
+@pytest.mark.parametrize(("output_tokens", "usable"), [(350, True), (349, False)])
+def test_users_make_as_many_requests_as_they_come_to_and_each_is_whole(
+    tmp_path: Path, output_tokens: int, usable: bool
+) -> None:
+    users = Users("completions", True, 10.0, (0.5, 3.0), 60.0)
+    row = PlanRow(ROW.scenario, 3, 5, 50, Traffic(3, users=users))
+    told = {"figures": {"e2el": 1.0}, "fault": None, "succeeded": 7, "prompt_tokens": 35}
+    record = launch(tmp_path, round_event(output_tokens=output_tokens, **told), DONE, row=row)
+    assert (ROW.scenario in record.rounds) is usable
+    assert (ROW.scenario in record.unequal) is not usable
 
 
 def test_memory_that_ran_out_is_told_with_what_to_do(tmp_path: Path) -> None:

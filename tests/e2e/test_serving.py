@@ -84,7 +84,7 @@ def test_both_load_clients_measured_the_same_server(measured: Measured) -> None:
 
 
 def test_nothing_of_the_server_is_left(measured: Measured) -> None:
-    (log,) = (measured.folder / "sessions" / "logs").glob("*.log")
+    (log,) = (measured.folder / "sessions" / "logs").rglob("*-server.log")
     assert "Application startup complete" in log.read_text()
     cache = str(measured.folder.parent / "cache")
     left = [process for process in psutil.process_iter(["cmdline"]) if cache in " ".join(process.info["cmdline"] or [])]

@@ -65,6 +65,10 @@ class GroupResult:
     def all_faults(self) -> list[str]:
         return [f"{scenario}: {fault}" for scenario, faults in self.faults.items() for fault in faults]
 
+    def faults_of(self, scenario: str) -> list[str]:
+        """Why the scenario's figures cannot be believed: its own reasons, and those of the whole group."""
+        return [*self.group_faults, *self.faults.get(scenario, [])]
+
     @property
     def group_faults(self) -> list[str]:
         """What makes all of the group's figures worthless: it failed, or its outputs are wrong."""

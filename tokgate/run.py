@@ -93,6 +93,13 @@ class DeviceRun:
         """The scenarios whose items will run; a group measures those of them that are its own."""
         self._selected = list(scenarios)
 
+    def found(self, name: str) -> tuple[Scenario, GroupResult] | None:
+        """The selected scenario whose id ends in `name`, and its group's result; None where there is none by now."""
+        for scenario in self._selected:
+            if scenario.id.endswith(f".{name}") and scenario.group.id in self._results:
+                return scenario, self._results[scenario.group.id]
+        return None
+
     def result(self, scenario: Scenario) -> GroupResult:
         """The result of the scenario's group, measured now if it is the first to ask.
 
@@ -125,7 +132,7 @@ class DeviceRun:
         """
         # Not result(): after a Ctrl-C a report must not go on measuring.
         result = self._results.get(scenario.group.id) or self.result(scenario)
-        reasons = [*result.group_faults, *result.faults.get(scenario.id, [])]
+        reasons = result.faults_of(scenario.id)
         session = self._session([result], result.rows.get(scenario.id, []), reasons)
         if reasons or not session.valid:
             return session, judge_session(session, self.baselines, self.limits)

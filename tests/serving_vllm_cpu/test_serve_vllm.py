@@ -12,7 +12,7 @@ def test_serve(scenario, measure, publish, judge):
 
 
 def test_both_load_clients_are_told_beside_each_other(both_clients):
-    """Told, not judged: two cores that others use too say nothing of a few percent."""
+    """Told, not judged: two cores that others use too say nothing of a few percent. Failed requests fail it."""
     assert str(both_clients("serve.bf16.crosscheck.c4.p32.o32"))
 
 

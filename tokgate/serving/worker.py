@@ -158,7 +158,7 @@ class ServingLaunch(Launch):
         costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
         # Measured again, requests that failed would still have failed. On CPUs the two clients are told and not judged,
         # and each command takes half a minute to start.
-        is_final = driven.fault is not None or (load is None and self._plan.device == "cpu")
+        is_final = driven.fault is not None or (row.traffic.both_clients and self._plan.device == "cpu")
         disturbed = [] if is_final else [watched.disturbed, driven.late]
         return {
             "event": "round",
@@ -228,7 +228,8 @@ class ServingLaunch(Launch):
         found = tally(test.requests)
         fault = found.fault()
         figures = found.figures() if fault is None else {}
-        return Driven(found.duration_s, figures, fault, locust_fault(test.processes), told(test, found))
+        late = locust_fault(test.processes, expected=max(1, self._plan.load_workers))
+        return Driven(found.duration_s, figures, fault, late, told(test, found))
 
     def _texts(self, row: PlanRow, folder: Path) -> Path:
         """Texts of exactly the row's tokens, by the served model's tokenizer."""

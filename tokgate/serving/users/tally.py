@@ -48,7 +48,7 @@ class LoadTest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Tally:
-    """A test's outcome. `duration_s`: from the first request to the last answer. `unfinished` ones count nowhere."""
+    """A test's outcome. `duration_s`: from the first request to the last answer. `unfinished` ones have no time."""
 
     duration_s: float
     succeeded: int
@@ -89,6 +89,18 @@ class Tally:
         """Why the work was not what was planned."""
         if not self.requests:
             return f"no request ended within the test, {self.unfinished} were on their way: let it run longer"
+        faults = [fault for fault in (self._failures(), self._cut_short()) if fault]
+        return "; ".join(faults) or None
+
+    def _cut_short(self) -> str | None:
+        if not self.unfinished:
+            return None
+        return (
+            f"{self.unfinished} requests had no answer when the last user was stopped: how long they take is not "
+            "known, and the times of the others are the shorter ones; let it run longer, or with fewer users"
+        )
+
+    def _failures(self) -> str | None:
         if not self.failures:
             return None
         named = sorted(self.failures.items(), key=lambda pair: -pair[1])[:_MOST_NAMED]
@@ -120,10 +132,16 @@ def tally(requests: Sequence[UserRequest]) -> Tally:
     )
 
 
-def locust_fault(processes: Sequence[LocustProcess]) -> str | None:
-    """Why the test measured Locust, and what to do; None where it did not."""
-    if not processes:
-        return "Locust told nothing of its own CPU, so nobody knows whether it kept up"
+def locust_fault(processes: Sequence[LocustProcess], expected: int) -> str | None:
+    """Why the test measured Locust, or a part of it, and what to do; None where it did not.
+
+    `expected`: how many of Locust's processes have users.
+    """
+    if len(processes) < expected:
+        return (
+            f"{len(processes)} of {expected} of Locust's processes told what they did, so requests are missing and "
+            "nobody knows whether they kept up; see Locust's log, and measure again"
+        )
     busiest = max(processes, key=lambda process: process.cpu_share)
     if busiest.cpu_share <= MOST_CPU_SHARE:
         return None

@@ -23,12 +23,21 @@ UNFINISHED = UserRequest(19.0, unfinished=True)
 
 
 def test_every_request_counts_once() -> None:
-    found = tally([success(10), REFUSED, success(13, 2.0), UNFINISHED, REFUSED])
-    assert (found.requests, found.succeeded, found.failed, found.unfinished) == (4, 2, 2, 1)
+    found = tally([success(10), REFUSED, success(13, 2.0), REFUSED])
+    assert (found.requests, found.succeeded, found.failed, found.unfinished) == (4, 2, 2, 0)
     assert found.failures == {"connection refused": 2}
     assert found.duration_s == 5.0
     assert (found.prompt_tokens, found.output_tokens) == (14, 200)
     assert found.fault() == "2 of 4 requests failed: connection refused (2: Errno 111); see the server's log"
+
+
+def test_a_request_that_was_cut_off_makes_the_times_of_the_others_too_short() -> None:
+    """The slower the server, the more of them there are: without a fault a slowdown would hide itself."""
+    assert tally([success(10)]).fault() is None
+    assert "1 requests had no answer" in str(tally([success(10), UNFINISHED]).fault())
+    both = str(tally([success(10), REFUSED, UNFINISHED]).fault())
+    assert both.startswith("1 of 2 requests failed")
+    assert "1 requests had no answer" in both
 
 
 def test_figures_are_of_successes_over_the_time_from_the_first_request_to_the_last_answer() -> None:
@@ -61,11 +70,16 @@ def test_a_test_in_which_nothing_ended_says_so() -> None:
 
 def test_locust_is_believed_up_to_four_fifths_of_a_core() -> None:
     kept_up = LocustProcess("host 1", 8.0, 10.0, 0.8)
-    assert locust_fault([kept_up]) is None
+    assert locust_fault([kept_up], 1) is None
     late = LocustProcess("host 2", 3.0, 10.0, 0.81)
-    assert "Locust used 81% of a core (limit 80%)" in str(locust_fault([kept_up, late]))
-    assert "--perf-load-workers=3" in str(locust_fault([kept_up, late]))
-    assert "nobody knows" in str(locust_fault([]))
+    assert "Locust used 81% of a core (limit 80%)" in str(locust_fault([kept_up, late], 2))
+    assert "--perf-load-workers=3" in str(locust_fault([kept_up, late], 2))
+
+
+@pytest.mark.parametrize("heard", [0, 1])
+def test_a_process_of_locusts_that_told_nothing_leaves_requests_out(heard: int) -> None:
+    told_s = [LocustProcess("host", 1.0, 10.0, 0.1)] * heard
+    assert f"{heard} of 2 of Locust's processes told" in str(locust_fault(told_s, 2))
 
 
 def test_what_is_told_of_a_round() -> None:

@@ -112,7 +112,15 @@ def test_accepting_is_by_hand_and_by_pull_request() -> None:
 def test_a_report_holds_what_a_folder_with_a_dot_holds() -> None:
     (upload,) = [step for step in steps(ACTIONS[0]) if "upload-artifact" in step.get("uses", "")]
     assert upload["with"]["include-hidden-files"] is True
-    assert {".tokgate/sessions/", ".tokgate/junit.xml", ".tokgate/issue.md"} <= set(upload["with"]["path"].split())
+    kept = {".tokgate/report.html", ".tokgate/sessions/", ".tokgate/junit*.xml", ".tokgate/issue.md"}
+    assert kept <= set(upload["with"]["path"].split())
+
+
+def test_a_gpu_is_measured_with_a_server_too_whatever_came_out_without() -> None:
+    gates = [step for step in NIGHTLY["jobs"]["gpu"]["steps"] if step.get("name", "").startswith("gate")]
+    assert [step["run"].split()[:3] for step in gates] == [["pytest", "-m", "gpu"], ["pytest", "-m", "serving"]]
+    assert gates[1]["if"] == "${{ !cancelled() }}"
+    assert all("--perf-require-baseline" in step["run"] for step in gates)
 
 
 def test_ci_runs_what_is_run_here() -> None:

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tokgate.child import Emit, Event, child_events
+from tokgate.child import Emit, Event
 from tokgate.machine.cpus import usable_cpus
 from tokgate.machine.gpumemory import await_free
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
@@ -45,7 +45,8 @@ from tokgate.serving.server_metrics import MetricsWatch
 from tokgate.serving.traffic import PATH, WARMUP_TOKENS, Loads
 from tokgate.serving.users.planned import crowd_of
 from tokgate.serving.vllm_server import server_command
-from tokgate.worker import Launch, show_gpus
+from tokgate.worker import Launch
+from tokgate.workerprocess import run_worker
 
 _PROGRESS_S = 20.0
 # Of the time in which the worker has to report something: the server's start has to be over before.
@@ -225,19 +226,9 @@ def _listed(cpus: frozenset[int]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 1:
-        print("usage: python -m tokgate.serving.worker PLAN", file=sys.stderr)
-        return 2
-    emit = child_events()
-    try:
-        plan = LaunchPlan.read(Path(argv[0]))
-        if plan.device == "gpu" and not (plan.server and plan.server.base_url):
-            show_gpus(plan.gpus, os.environ)
-        ServingLaunch(plan, emit, open_watch(plan)).run()
-    except Exception as error:
-        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
-        raise
-    return 0
+    return run_worker(
+        "tokgate.serving.worker PLAN", argv, lambda plan, emit: ServingLaunch(plan, emit, open_watch(plan)).run()
+    )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Bench:
 
     def saved(self) -> dict[str, Any]:
         (path,) = (self.folder / "results").glob("*.json")
-        return json.loads(path.read_text())  # type: ignore[no-any-return]  # an object, as written
+        return json.loads(path.read_text())
 
     @property
     def save(self) -> tuple[str, ...]:

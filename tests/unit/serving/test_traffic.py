@@ -21,7 +21,7 @@ def prompts(row: PlanRow, seed: int = 1) -> list[list[int]]:
 
 @given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 9), st.sampled_from(["random", "repetitive", "shared"]))
 def test_every_prompt_has_the_tokens_that_its_row_says(waves: int, prompt_len: int, output_len: int, kind: str) -> None:
-    row = PlanRow("row", 2, prompt_len, output_len, Traffic(2 * waves, kind))  # type: ignore[arg-type]  # one of Prompts
+    row = PlanRow("row", 2, prompt_len, output_len, Traffic(2 * waves, kind))
     requests = requests_of(row, "m", 2000, 1, {})
     assert [len(json.loads(request.body)["prompt"]) for request in requests] == [prompt_len] * 2 * waves
     assert sum(request.prompt_len for request in requests) == row.prompt_tokens

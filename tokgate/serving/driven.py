@@ -36,10 +36,37 @@ class Driven:
         return "; ".join(doubt for doubt in (disturbed, self.late) if doubt) or None
 
 
-def by_one_client(row: PlanRow, requests: Sequence[Request], result: LoadResult, rate: float | None) -> Driven:
-    """Of tokgate's client; `rate`: requests a second, of an open loop."""
+@dataclass(frozen=True)
+class Capacity:
+    """What a server carries of a row's requests in a closed loop. `fault`: why that is not known."""
+
+    requests_per_s: float
+    fault: str | None
+
+    def share_of(self, row: PlanRow) -> float:
+        """The rate of the row's open loop, in requests a second."""
+        assert row.traffic is not None
+        assert row.traffic.open_share is not None, f"{row.scenario} is no open loop"
+        return row.traffic.open_share * self.requests_per_s
+
+
+def capacity_of(row: PlanRow, requests: Sequence[Request], result: LoadResult) -> Capacity:
+    """Raises ValueError where no request succeeded: then there is no rate to take a share of."""
+    if not result.successes:
+        raise ValueError(f"{row.scenario}: no request succeeded in the closed loop that its rate is a share of")
     fault = load_fault(row, requests, result)
+    # What fails is off the server's hands: the rate would be another, and the row as much easier or harder.
+    told = fault and f"its rate is a share of what a closed loop found, in which {fault}"
+    return Capacity(len(result.successes) / result.duration_s, told)
+
+
+def by_one_client(
+    row: PlanRow, requests: Sequence[Request], result: LoadResult, capacity: Capacity | None = None
+) -> Driven:
+    """Of tokgate's client; `capacity`: what the rate of an open loop is a share of."""
+    fault = load_fault(row, requests, result) or (capacity.fault if capacity else None)
     figures = figures_of(row, requests, result) if fault is None else {}
+    rate = capacity.share_of(row) if capacity else None
     about = {**work_of(result), "client": asdict(result.health), "rate": rate}
     return Driven(result.duration_s, figures, fault, result.client_fault(), about)
 

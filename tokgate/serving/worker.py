@@ -33,7 +33,7 @@ from tokgate.scenario import SERVE
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
 from tokgate.serving.crosscheck import BothClients
-from tokgate.serving.driven import Driven, by_both_clients, by_one_client, by_users
+from tokgate.serving.driven import Capacity, Driven, by_both_clients, by_one_client, by_users, capacity_of
 from tokgate.serving.figures import costs_of, queue_of
 from tokgate.serving.generate_server import PATH as GENERATE_PATH
 from tokgate.serving.generate_server import ServedText, ask_once, generate_command
@@ -67,7 +67,7 @@ class ServingLaunch(Launch):
         shared = plan.device == "cpu" and not self._server.base_url
         self._cores = divide(usable_cpus(), max(1, plan.load_workers)) if shared else None
         self._client_cpus = self._cores.client if self._cores else None
-        self._found_rates: dict[tuple[int, int, int], float] = {}
+        self._capacities: dict[tuple[int, int, int], Capacity] = {}
         self._heard_s = 0.0
 
     def run(self) -> None:
@@ -153,12 +153,13 @@ class ServingLaunch(Launch):
         assert row.traffic is not None
         if row.traffic.both_clients or row.traffic.users is not None:
             return None
-        return self._loads.of_round(number, row, self._rate(row))
+        capacity = self._capacity(row)
+        return self._loads.of_round(number, row, capacity.share_of(row) if capacity else None)
 
     def _drive(self, row: PlanRow, load: Load) -> Driven:
         result = self._run(load)
         self._check_server()
-        return by_one_client(row, load.requests, result, self._rate(row))
+        return by_one_client(row, load.requests, result, self._capacity(row))
 
     def _cross_check(self, number: int, row: PlanRow) -> Driven:
         model, model_dir = self._server.model, self._plan.model_dir
@@ -181,21 +182,19 @@ class ServingLaunch(Launch):
         self._check_server()
         self._tell_progress()
 
-    def _rate(self, row: PlanRow) -> float | None:
-        """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
+    def _capacity(self, row: PlanRow) -> Capacity | None:
+        """Of an open loop, whose rate is a share of what the server carries of such requests in a closed one."""
         if row.traffic is None or row.traffic.open_share is None:
             return None
         shape = row.batch, row.prompt_len, row.output_len
-        if shape not in self._found_rates:
-            result = self._run(self._loads.at_capacity(row))
+        if shape not in self._capacities:
+            load = self._loads.at_capacity(row)
+            result = self._run(load)
             self._check_server()
-            self._found_rates[shape] = len(result.successes) / result.duration_s
-            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": self._found_rates[shape]})
-        if not self._found_rates[shape]:
-            raise ValueError(
-                f"{row.scenario}: no request succeeded in a closed loop, so there is no rate to take a share of"
-            )
-        return row.traffic.open_share * self._found_rates[shape]
+            found = capacity_of(row, load.requests, result)
+            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": found.requests_per_s})
+            self._capacities[shape] = found
+        return self._capacities[shape]
 
     def _run(self, load: Load) -> LoadResult:
         with confined_to(self._client_cpus):

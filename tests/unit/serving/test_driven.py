@@ -9,13 +9,14 @@ import pytest
 from tests.unit.serving.runs import HEALTH, failure, requests_of, run, success
 from tokgate.plan import Device, PlanRow, Traffic, Users
 from tokgate.serving.crosscheck import CrossCheck
-from tokgate.serving.driven import Driven, by_both_clients, by_one_client, by_users
+from tokgate.serving.driven import Capacity, Driven, by_both_clients, by_one_client, by_users, capacity_of
 from tokgate.serving.record import Failure
 from tokgate.serving.users.tally import LoadTest, LocustProcess, UserRequest
 
 pytestmark = pytest.mark.unit
 
 ROW = PlanRow("row", 2, 5, 3, Traffic(2))
+OPEN = replace(ROW, traffic=Traffic(2, open_share=0.5))
 CLOSED = Traffic(2)
 CROSS_CHECK = Traffic(2, both_clients=True)
 USERS = Traffic(8, users=Users("completions", True, 10.0, (0.0, 0.0), 5.0))
@@ -77,7 +78,7 @@ def test_failed_requests_of_users_leave_no_figures() -> None:
 def test_failed_requests_of_the_client_leave_no_figures() -> None:
     well = success(0, 0.0, 1.0, 1.5, 2.0, prompt_tokens=5)
     result = run(well, failure(1, Failure.HTTP_5XX))
-    found = by_one_client(ROW, requests_of(result), result, rate=None)
+    found = by_one_client(ROW, requests_of(result), result)
     assert "1 of 2 requests failed" in str(found.fault)
     assert not found.figures
     assert found.told["succeeded"] == 1
@@ -85,14 +86,34 @@ def test_failed_requests_of_the_client_leave_no_figures() -> None:
 
 def test_a_round_of_the_client_tells_its_work_its_health_and_its_rate() -> None:
     result = run(success(0, 0.0, 1.0, 1.5, 2.0), success(1, 0.0, 2.0, 3.0, 4.0))
-    found = by_one_client(ROW, requests_of(result), result, rate=0.5)
+    found = by_one_client(OPEN, requests_of(result), result, Capacity(1.0, None))
     assert found.fault is None
     assert found.figures["tpot"] == pytest.approx(0.75)
     assert (found.told["prompt_tokens"], found.told["output_tokens"]) == (10, 6)
     assert found.told["client"]["cpu_s"] == HEALTH.cpu_s
     assert found.told["rate"] == 0.5
     late = replace(result, health=replace(HEALTH, cpu_share=0.95))
-    assert "used 95% of a core" in str(by_one_client(ROW, requests_of(result), late, None).late)
+    assert "used 95% of a core" in str(by_one_client(ROW, requests_of(result), late).late)
+
+
+def test_the_rate_of_an_open_loop_is_a_share_of_what_a_closed_one_found() -> None:
+    result = run(success(0, 0.0, 1.0, 1.5, 2.0), success(1, 0.0, 2.0, 3.0, 4.0), duration_s=4.0)
+    found = capacity_of(OPEN, requests_of(result), result)
+    assert (found.requests_per_s, found.fault) == (0.5, None)
+    assert found.share_of(OPEN) == 0.25
+
+
+def test_a_closed_loop_in_which_requests_failed_gives_no_rate() -> None:
+    """Failures are quick: a rate over the successes would make the open loop easier, and the row look faster."""
+    whole = run(success(0, 0.0, 1.0, 1.5, 2.0), success(1, 0.0, 2.0, 3.0, 4.0))
+    broken = run(whole.records[0], failure(1, Failure.HTTP_5XX))
+    capacity = capacity_of(OPEN, requests_of(broken), broken)
+    found = by_one_client(OPEN, requests_of(whole), whole, capacity)
+    assert "in which 1 of 2 requests failed" in str(found.fault)
+    assert not found.figures
+    nothing = run(failure(0, Failure.REFUSED))
+    with pytest.raises(ValueError, match="no request succeeded in the closed loop"):
+        capacity_of(OPEN, requests_of(nothing), nothing)
 
 
 def test_a_cross_check_passes_on_what_both_clients_said() -> None:

@@ -72,6 +72,17 @@ def test_failed_requests_are_counted_by_kind_and_leave_no_figure(tmp_path: Path)
     assert not record.rounds
 
 
+def test_an_open_loop_is_not_believed_where_requests_failed_in_the_closed_one_that_gave_its_rate(
+    tmp_path: Path,
+) -> None:
+    """The sixth request: two are to warm up, then six are the closed loop."""
+    record = launch(tmp_path, "--fault=5:503", rows=(OPEN,))
+    assert record.unequal["open"].startswith(
+        "its rate is a share of what a closed loop found, in which 1 of 6 requests failed: HTTP 5xx"
+    )
+    assert not record.rounds
+
+
 def test_an_answer_that_is_shorter_than_asked_for_is_a_failure(tmp_path: Path) -> None:
     record = launch(tmp_path, "--fault=4:short")
     assert "1 of 6 requests failed: wrong number of tokens" in record.unequal["closed"]

@@ -13,21 +13,10 @@
 # and AWS: of Runpod, see README.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-config=$here/eksctl/cluster.yaml
+# shellcheck source-path=SCRIPTDIR source=eksctl/cluster.sh
+source "$here/eksctl/cluster.sh"
 # How long AWS is waited for at each step, and how often it is asked.
 : "${TEARDOWN_WAIT_S:=600}" "${TEARDOWN_POLL_S:=10}"
-
-usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
-dry=
-for word in "$@"; do
-  case $word in
-    --dry-run) dry=1 ;;
-    *) usage ;;
-  esac
-done
-field() { sed -n "s/^  $1: *//p" "$config" | head -n 1; }
-name=$(field name) region=$(field region)
-[[ -n $name && -n $region ]] || { echo "$config has no metadata.name or metadata.region" >&2; exit 2; }
 
 step() { printf '\n== %s\n' "$*"; }
 change() {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 
 class TokgateError(Exception):
     """An error with a message for the user: what was seen, what was expected, what to do next."""
@@ -21,3 +23,10 @@ class MeasurementError(TokgateError):
 
 class NoDeviceError(MeasurementError):
     """What is to be measured on is not here: no GPU, no driver, too few of them. Nothing is wrong with the rest."""
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """What to say of a name that is none of `known`, with the one that was probably meant."""
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"

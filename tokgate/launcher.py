@@ -167,7 +167,7 @@ class Launcher:
             # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
             repeats=max(0 if _has_users(scenarios) else _LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
-            prompt_seed=_PROMPT_SEED,
+            prompt_seed=self._prompt_seed(group, seed),
             rows=tuple(row.plan_row for row in scenarios),
             device=group.device,
             gpus=group.gpus,
@@ -175,6 +175,16 @@ class Launcher:
             server=self._server(group, name) if group.serves else None,
             load_workers=setting.load_workers,
         )
+
+    def _prompt_seed(self, group: Group, seed: str) -> int:
+        """The one for ever where each launch has a server of its own, or none.
+
+        One elsewhere is not started anew: it keeps what it computed of the prompts of every launch before, and a
+        launch that sent them again would measure its cache.
+        """
+        if self._setting.remote is None:
+            return _PROMPT_SEED
+        return random.Random(f"{self._setting.seed} {group.id} {seed} prompts").randrange(2**32)
 
     def _server(self, group: Group, name: str) -> ServerPlan:
         """One that is to be started, or the one that is measured where it is."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tokgate.errors import InputError
+from tokgate.matrix_file import load_matrix
 from tokgate.models.source import ModelSource, resolve
-from tokgate.scenario import Matrix, Scenario, load_matrix
+from tokgate.scenario import Matrix, Scenario
 from tokgate.serving.remote import Remote
 from tokgate.serving.workload import model_part
 from tokgate.session import check_slug

@@ -12,7 +12,7 @@ from tokgate.gate.accuracy import LOGIT_DISTANCE_RATIO, LOGIT_DISTANCE_SLACK, TO
 from tokgate.gate.fingerprint import Difference
 from tokgate.launch import LaunchRecord
 from tokgate.options import LEAST_PAIRS
-from tokgate.samples import because_of, unequal_work
+from tokgate.samples import because_of, unequal_work, unmeasured
 from tokgate.scenario import Scenario
 from tokgate.session import Accuracy
 
@@ -84,6 +84,7 @@ def pair_up(
         both = [*references, *candidates]
         told = f"{len(usable)} of {planned} pairs are usable"
         faults = unequal_work(scenario, references, f"{REFERENCE}: ") + unequal_work(scenario, candidates)
+        faults += unmeasured(scenario, references, f"{REFERENCE}: ") + unmeasured(scenario, candidates)
         if len(usable) < least:
             faults.append(f"{told}, at least {least} are needed{because_of(scenario, both)}")
         note = f"{scenario.id}: {told}{because_of(scenario, both, most=1)}" if least <= len(usable) < planned else None

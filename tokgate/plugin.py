@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import sys
@@ -107,12 +108,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`-m cpu` and the like read tests/cpu alone: a folder of tests/ is named as the marker of what it holds."""
+    """`-m cpu` and the like read no folder of tests/ that is named as another marker: it holds what that one chooses.
+
+    Other folders may hold anything, so they are read.
+    """
     chosen = str(config.option.markexpr)
-    folders = {folder.name for folder in (config.rootpath / "tests").glob("[a-z]*") if folder.is_dir()}
-    if chosen not in folders or collection_path.parent != config.rootpath / "tests":
+    tests = config.rootpath / "tests"
+    if collection_path.parent != tests or collection_path.name == chosen or not (tests / chosen).is_dir():
         return None
-    return True if collection_path.name != chosen else None
+    markers = {re.split(r"\W", line, maxsplit=1)[0] for line in config.getini("markers")}
+    return True if collection_path.name in markers and collection_path.is_dir() else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

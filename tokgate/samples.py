@@ -44,7 +44,7 @@ def _measured(metric: str, launches: Sequence[Sequence[Mapping[str, float]]]) ->
 
 def faults_of(scenario: Scenario, records: Sequence[LaunchRecord], profile: Profile) -> list[str]:
     """Why the scenario's samples cannot be believed, each with what to do; none if they can."""
-    faults = unequal_work(scenario, records)
+    faults = [*unequal_work(scenario, records), *unmeasured(scenario, records)]
     planned = profile.launches * profile.rounds
     measured = sum(len(record.rounds.get(scenario.id, [])) for record in records)
     if measured < planned:
@@ -55,6 +55,18 @@ def faults_of(scenario: Scenario, records: Sequence[LaunchRecord], profile: Prof
 def unequal_work(scenario: Scenario, records: Sequence[LaunchRecord], whose: str = "") -> list[str]:
     """At most one fault: the first launch that did other work than planned."""
     return [f"{whose}{record.unequal[scenario.id]}" for record in records if scenario.id in record.unequal][:1]
+
+
+def unmeasured(scenario: Scenario, records: Sequence[LaunchRecord], whose: str = "") -> list[str]:
+    """A fault for each gated metric that some round does not have: without a row nothing would judge it."""
+    rounds = [sample.values() for record in records for sample in record.rounds.get(scenario.id, [])]
+    lacking = {metric: sum(metric not in values for values in rounds) for metric in scenario.gated}
+    return [
+        f"{whose}{count} of {len(rounds)} rounds have no {metric}, which is gated: what is not measured cannot pass; "
+        "see the worker's log, or leave it out of the group's `gated`"
+        for metric, count in lacking.items()
+        if count
+    ]
 
 
 def because_of(scenario: Scenario, records: Sequence[LaunchRecord], most: int = 2) -> str:

@@ -10,16 +10,15 @@ Apart from the worker that measures, since a profiler slows what it watches. Nee
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from tokgate import engines
-from tokgate.child import Emit, Event, child_events
+from tokgate.child import Emit, Event
 from tokgate.enginewatch import engine_watch
 from tokgate.plan import LaunchPlan, PlanRow
-from tokgate.worker import show_gpus
+from tokgate.workerprocess import run_worker
 from tokgate.workload.prompts import prompts_of
 
 _SUFFIX = ".pt.trace.json"
@@ -69,19 +68,8 @@ def _named(path: Path, row: PlanRow) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 2:
-        print("usage: python -m tokgate.traceworker PLAN FOLDER", file=sys.stderr)
-        return 2
-    emit = child_events()
-    try:
-        plan = LaunchPlan.read(Path(argv[0]))
-        if plan.device == "gpu":
-            show_gpus(plan.gpus, os.environ)
-        trace(plan, Path(argv[1]).resolve(), emit)
-    except Exception as error:
-        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
-        raise
-    return 0
+    usage = "tokgate.traceworker PLAN FOLDER"
+    return run_worker(usage, argv, lambda plan, emit: trace(plan, Path(argv[1]).resolve(), emit))
 
 
 if __name__ == "__main__":

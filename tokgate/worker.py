@@ -16,11 +16,9 @@ environment. Events go to standard output, one JSON object a line:
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import time
 import zlib
-from collections.abc import MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,14 @@ from typing import Any
 import numpy as np
 
 from tokgate import accuracy, engines
-from tokgate.child import Emit, Event, child_events
+from tokgate.child import Emit, Event
 from tokgate.enginewatch import engine_watch
 from tokgate.machine.gpuprobe import measured_gpu_peaks
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.probe import measured_peaks
 from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.workerprocess import run_worker
 from tokgate.workload.prompts import Tokens, prompts_of
 
 # A warm-up touches every shape's code path and buffers; it need not be long.
@@ -182,31 +181,8 @@ class Launch:
         return {"counters": {name: value - before.get(name, 0.0) for name, value in now.items()}} if now else {}
 
 
-def show_gpus(count: int, environ: MutableMapping[str, str]) -> None:
-    """Leaves CUDA the first `count` of the visible GPUs, numbered as NVML does.
-
-    Entries stay as they were written: not every vLLM takes UUIDs. To be called before anything starts CUDA.
-    """
-    chosen = environ.get("CUDA_VISIBLE_DEVICES")
-    entries = [str(index) for index in range(count)] if chosen is None else chosen.split(",")[:count]
-    environ["CUDA_VISIBLE_DEVICES"] = ",".join(entries)
-    environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-
-
 def main(argv: list[str]) -> int:
-    if len(argv) != 1:
-        print("usage: python -m tokgate.worker PLAN", file=sys.stderr)
-        return 2
-    emit = child_events()
-    try:
-        plan = LaunchPlan.read(Path(argv[0]))
-        if plan.device == "gpu":
-            show_gpus(plan.gpus, os.environ)
-        Launch(plan, emit, open_watch(plan)).run()
-    except Exception as error:
-        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
-        raise
-    return 0
+    return run_worker("tokgate.worker PLAN", argv, lambda plan, emit: Launch(plan, emit, open_watch(plan)).run())
 
 
 if __name__ == "__main__":

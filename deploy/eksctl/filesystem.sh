@@ -6,19 +6,8 @@
 # The cluster is that of cluster.yaml. The file system bears the tag tokgate/cluster=NAME, by which teardown.sh finds it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-config=$here/cluster.yaml
-
-usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
-dry=
-for word in "$@"; do
-  case $word in
-    --dry-run) dry=1 ;;
-    *) usage ;;
-  esac
-done
-field() { sed -n "s/^  $1: *//p" "$config" | head -n 1; }
-name=$(field name) region=$(field region)
-[[ -n $name && -n $region ]] || { echo "$config has no metadata.name or metadata.region" >&2; exit 2; }
+# shellcheck source-path=SCRIPTDIR source=cluster.sh
+source "$here/cluster.sh"
 
 ask() { aws --region "$region" --output text "$@"; }
 if [[ -n $dry ]]; then

@@ -13,7 +13,7 @@ import pytest
 from flow import ROOT, TRIES, accepted_nights, measure, run, tokgate, worse
 
 from tokgate import session as sessions
-from tokgate.scenario import load_matrix
+from tokgate.matrix_file import load_matrix
 from tokgate.session import Session
 
 pytestmark = pytest.mark.e2e

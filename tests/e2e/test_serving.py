@@ -12,9 +12,9 @@ import psutil
 import pytest
 from flow import ROOT, VLLM_PYTHON, Measured, measure, needs_vllm
 
+from tokgate.matrix_file import load_matrix
 from tokgate.metrics import SERVING_METRICS
 from tokgate.plan import PlanRow
-from tokgate.scenario import load_matrix
 from tokgate.serving.agreement import METRICS
 
 pytestmark = [pytest.mark.e2e, needs_vllm]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flow import ROOT, VLLM_PYTHON, Measured, measure, needs_vllm
 
-from tokgate.scenario import load_matrix
+from tokgate.matrix_file import load_matrix
 
 pytestmark = pytest.mark.e2e
 

@@ -18,9 +18,9 @@ from flow import ROOT, VLLM_PYTHON, Measured, accepted_nights, measure, needs_vl
 from tokgate import session as sessions
 from tokgate.errors import MeasurementError
 from tokgate.launch import run_launch
+from tokgate.matrix_file import load_matrix
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.report.trace import read_summary
-from tokgate.scenario import load_matrix
 
 pytestmark = [pytest.mark.e2e, needs_vllm]
 

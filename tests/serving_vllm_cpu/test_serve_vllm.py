@@ -11,9 +11,13 @@ def test_serve(scenario, measure, publish, judge):
     judge(scenario)
 
 
-def test_both_load_clients_are_told_beside_each_other(both_clients):
-    """Told, not judged: two cores that others use too say nothing of a few percent. Failed requests fail it."""
-    assert str(both_clients("serve.bf16.crosscheck.c4.p32.o32"))
+def test_both_load_clients_measure_the_same_things(both_clients):
+    """A few percent are not judged on two cores that others use: an engine that spins beside a busy neighbour is 3
+    times slower. What one client has in other units (ms for s), or of a request instead of its 32 tokens, is 32 times
+    off or more. Failed requests, and other numbers of tokens than were asked for, make the row INVALID.
+    """
+    agreement = both_clients("serve.bf16.crosscheck.c4.p32.o32")
+    assert agreement.factor < 8, str(agreement)
 
 
 @pytest.mark.suite

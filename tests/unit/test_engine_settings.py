@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tokgate.engine_settings import engine_settings, loads_skeleton
+from tokgate.matrix_file import load_matrix
 from tokgate.models.source import resolve
-from tokgate.scenario import Group, load_matrix
+from tokgate.scenario import Group
 
 pytestmark = pytest.mark.unit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -117,9 +118,14 @@ def test_a_metric_that_a_launch_lacks_makes_no_pairs_and_breaks_none() -> None:
 
     whole, none = with_energy(5.0, 5.0), with_energy(None, 5.0)
     assert pair_up([ONE], [whole] * 5, [whole] * 5, 5)[ONE.id].values["energy_per_token"] == [[0.1, 0.1]] * 5
-    found = pair_up([ONE], [whole] * 5, [none] * 5, 5)[ONE.id].values
-    assert "energy_per_token" not in found
-    assert len(found["e2el"]) == 5
+    found = pair_up([ONE], [whole] * 5, [none] * 5, 5)[ONE.id]
+    assert "energy_per_token" not in found.values
+    assert len(found.values["e2el"]) == 5
+    assert found.faults == []
+    gated = replace(ONE, gated=("e2el", "energy_per_token"))
+    for sides, whose in (([none], [whole]), "reference: "), (([whole], [none]), ""):
+        (fault,) = pair_up([gated], sides[0] * 5, sides[1] * 5, 5)[ONE.id].faults
+        assert fault.startswith(f"{whose}5 of 10 rounds have no energy_per_token, which is gated")
 
 
 @pytest.mark.parametrize("side", [0, 1])

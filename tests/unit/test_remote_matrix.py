@@ -6,7 +6,7 @@ import pytest
 
 from tokgate.errors import InputError
 from tokgate.matrices import SCENARIOS_DIR, remote_matrix
-from tokgate.scenario import load_matrix
+from tokgate.matrix_file import load_matrix
 from tokgate.serving.remote import Remote
 
 pytestmark = pytest.mark.unit

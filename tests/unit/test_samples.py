@@ -95,6 +95,15 @@ def test_a_metric_that_some_rounds_lack_has_the_values_of_the_others(launches, e
     assert [len(launch) for launch in rows["e2el"].launches] == [2, 2]
 
 
+def test_a_gated_metric_that_a_round_lacks_is_a_fault() -> None:
+    """It would have no row, or one of the other rounds alone, and nothing would say so."""
+    gated = replace(SCENARIO, gated=("e2el", "energy_per_token"))
+    assert faults_of(gated, [with_energy(5.0, 5.0), with_energy(5.0, 5.0)], PROFILE) == []
+    (fault,) = faults_of(gated, [with_energy(5.0, None), with_energy(5.0, 5.0)], PROFILE)
+    assert fault.startswith("1 of 4 rounds have no energy_per_token, which is gated")
+    assert faults_of(SCENARIO, [with_energy(5.0, None), with_energy(5.0, 5.0)], PROFILE) == [], "it is not gated there"
+
+
 def test_unequal_work_is_a_fault() -> None:
     short = record(1, 1)
     short.unequal[SCENARIO.id] = "the engine made 49 output tokens; planned were 50"

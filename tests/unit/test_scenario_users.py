@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tokgate.errors import InputError
+from tokgate.matrix_file import load_matrix
 from tokgate.metrics import SERVING_METRICS
 from tokgate.plan import PlanRow, Users
-from tokgate.scenario import Matrix, Scenario, load_matrix
+from tokgate.scenario import Matrix, Scenario
 
 pytestmark = pytest.mark.unit
 

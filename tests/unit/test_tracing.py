@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 def plan(device: str = "cpu") -> LaunchPlan:
     row = PlanRow("g.b1.p5.o4", 1, 5, 4)
-    return LaunchPlan(PLAN_SCHEMA, "vllm", "", 10, {}, 1, 1, 0, 0, 0, (row,), device=device)  # type: ignore[arg-type]  # a str of the Literal
+    return LaunchPlan(PLAN_SCHEMA, "vllm", "", 10, {}, 1, 1, 0, 0, 0, (row,), device=device)
 
 
 def python(folder: Path, *events: str) -> str:

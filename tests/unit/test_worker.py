@@ -1,4 +1,4 @@
-"""What a worker does beside the engine: peaks, counters, and which GPUs it lets CUDA see."""
+"""What a worker does beside the engine: peaks and counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokgate import worker
 from tokgate.engines import Generation
 from tokgate.machine.watch import Watched
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
-from tokgate.worker import Launch, show_gpus
+from tokgate.worker import Launch
 
 pytestmark = pytest.mark.unit
 
@@ -137,22 +137,3 @@ def test_a_disturbed_round_is_measured_again_while_repeats_are_left():
         ("others used the GPU", True),
         (None, False),
     ]
-
-
-@pytest.mark.parametrize(
-    ("count", "before", "after"),
-    [
-        (1, {}, "0"),
-        (2, {}, "0,1"),
-        (1, {"CUDA_VISIBLE_DEVICES": "3,1"}, "3"),
-        (2, {"CUDA_VISIBLE_DEVICES": "GPU-abc, 2 ,1"}, "GPU-abc, 2 "),
-    ],
-)
-def test_only_the_gpus_that_are_used_are_shown(count, before, after):
-    environ = dict(before)
-    show_gpus(count, environ)
-    assert environ["CUDA_VISIBLE_DEVICES"] == after
-    assert environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
-    environ["CUDA_DEVICE_ORDER"] = "FASTEST_FIRST"
-    show_gpus(count, environ)
-    assert environ["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"

@@ -56,7 +56,7 @@ def _serve(args: argparse.Namespace) -> int:
     ended = datetime.now()
 
     measures = measure(result, sent, goodput_ms)
-    fault = result.client_fault()
+    fault = _client_fault(result)
     path = None
     if args.save_result or args.append_result:
         # Before anything is printed, to a reader who may have left.
@@ -69,6 +69,12 @@ def _serve(args: argparse.Namespace) -> int:
     if path is not None:
         print(f"saved: {path}", file=sys.stderr)
     return _status(measures, fault)
+
+
+def _client_fault(result: LoadResult) -> str | None:
+    """With what else this command can do about it."""
+    fault = result.client_fault()
+    return fault and f"{fault}, or more client processes (--processes {result.health.processes + 1})"
 
 
 def _status(measures: Measures, fault: str | None) -> int:

@@ -19,12 +19,13 @@ from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint, software
 from tokgate.machine.lock import cpu_device_name, device_lock
 from tokgate.matrices import SCENARIOS_DIR
+from tokgate.matrix_file import load_matrix
 from tokgate.models.artifacts import ensure, versions
 from tokgate.models.source import ModelSource, resolve
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.prove.recording import Head, RecordedLaunch, Recording, left, resume, write
 from tokgate.samples import faults_of, rows_of
-from tokgate.scenario import Group, Profile, Scenario, load_matrix
+from tokgate.scenario import Group, Profile, Scenario
 
 # Of 50 tokens 3% and 5% are no whole number; of 100 every inflation is.
 OUTPUT_LEN = 100

@@ -41,7 +41,9 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
     for row in verdict.rows:
         if row.gated:
             outcome.properties.update(_properties(row))
-            _add(outcome, row, _nothing_to_compare(run), require_baseline, strict)
+            # The rows of an invalid session all say what was said above.
+            if not verdict.reasons:
+                _add(outcome, row, _nothing_to_compare(run), require_baseline, strict)
     outcome.failures += [f"LIMIT {limit.scenario}: {limit.why}" for limit in verdict.limits if limit.broken]
     if outcome.failures and not verdict.reasons:
         outcome.failures += [*what_moved(session, verdict, run.baselines, scenario.id), f"again: {again}"]
@@ -71,11 +73,10 @@ def _nothing_to_compare(run: DeviceRun) -> str:
 
 
 def _add(outcome: ItemOutcome, row: RowVerdict, no_baseline: str, require_baseline: bool, strict: bool) -> None:
-    text = words_of(row)
-    if row.verdict is Verdict.NO_BASELINE and not require_baseline and no_baseline not in outcome.warnings:
+    if row.verdict is not Verdict.NO_BASELINE or require_baseline:
+        _sort(outcome, row.verdict, words_of(row), require_baseline, strict)
+    elif no_baseline not in outcome.warnings:
         outcome.warnings.append(no_baseline)
-    elif row.verdict not in (Verdict.INVALID, Verdict.NO_BASELINE) or require_baseline:
-        _sort(outcome, row.verdict, text, require_baseline, strict)
 
 
 def _sort(outcome: ItemOutcome, verdict: Verdict, text: str, require_baseline: bool, strict: bool) -> None:

@@ -31,6 +31,11 @@ class Agreement:
         return found
 
     @property
+    def factor(self) -> float:
+        """How many times larger the one's value is than the other's, of the metric that they differ in most."""
+        return max(max(pair) / min(pair) for pair in ((self.ours[metric], self.theirs[metric]) for metric in METRICS))
+
+    @property
     def late_s(self) -> float:
         """By how much our TTFT is the later one; below 0 theirs is."""
         return self.ours["mean_ttft"] - self.theirs["mean_ttft"]

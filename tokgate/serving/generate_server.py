@@ -12,12 +12,11 @@ from typing import Any
 from tokgate.generate.settings import Limits, ServiceSettings
 from tokgate.models.cache import MANIFEST
 from tokgate.plan import LaunchPlan
+from tokgate.scenario import SERVICE
 from tokgate.serving.request import Target
 from tokgate.serving.server import HOST, ServerCommand
 
 PATH = "/generate"
-# The engine's settings of this name are the service's own.
-SERVICE = "service"
 _ANSWER_S = 300.0
 
 

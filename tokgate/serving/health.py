@@ -62,8 +62,7 @@ class ClientHealth:
             )
         else:
             return None
-        more = f"more client processes (--processes {self.processes + 1})"
-        return f"the client {seen}, so it measured itself: give it a core that nothing else uses, or {more}"
+        return f"the client {seen}, so it measured itself: give it a core that nothing else uses"
 
 
 class Watched(Protocol):

@@ -7,14 +7,62 @@ of a prompt, so a round that repeated the last one's prompts would measure its c
 from __future__ import annotations
 
 import json
+import zlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tokgate.plan import PlanRow
-from tokgate.serving.request import Request
+from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.serving.arrivals import arrivals
+from tokgate.serving.load import Load
+from tokgate.serving.request import Request, Target
 from tokgate.workload.prompts import Tokens, prompts_of
 
 PATH = "/v1/completions"
+WARMUP_TOKENS = 8
+# One client process keeps up with so many streams of a fast server; where there are cores for more, more are started.
+_STREAMS_PER_PROCESS = 100
+_CORES_PER_PROCESS = 4
+
+
+class Loads:
+    """The loads of one launch on the server at `target`, by a client that may use `cpus` of them."""
+
+    def __init__(self, plan: LaunchPlan, target: Target, cpus: int) -> None:
+        self._plan = plan
+        self._target = target
+        self._cpus = cpus
+        self._made: Counter[str] = Counter()
+
+    def of_round(self, number: int, row: PlanRow, rate: float | None) -> Load:
+        """A closed loop, or an open one at `rate` requests a second."""
+        requests = self._requests(row, number)
+        starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
+        return Load(self._target, requests, None if rate else row.batch, starts_s, processes=self._processes(row))
+
+    def to_warm_up(self, row: PlanRow) -> Load:
+        """As many as at once, and short."""
+        requests = self._requests(row, "warm-up", min(WARMUP_TOKENS, row.output_len))
+        return Load(self._target, requests[: row.batch], row.batch)
+
+    def at_capacity(self, row: PlanRow) -> Load:
+        """The row's requests in a closed loop."""
+        return Load(self._target, self._requests(row, "capacity"), row.batch, processes=self._processes(row))
+
+    def seed(self, row: PlanRow, occasion: object) -> int:
+        """Another one for each load of a launch, and the same in every launch: no prompt comes twice to a server."""
+        name = f"{row.batch} {row.prompt_len} {row.output_len} {row.traffic} {occasion}"
+        self._made[name] += 1
+        return self._plan.prompt_seed + zlib.crc32(f"{name} {self._made[name]}".encode())
+
+    def _processes(self, row: PlanRow) -> int:
+        return max(1, min(row.batch // _STREAMS_PER_PROCESS, self._cpus // _CORES_PER_PROCESS))
+
+    def _requests(self, row: PlanRow, occasion: object, output_len: int | None = None) -> list[Request]:
+        plan = self._plan
+        assert plan.server is not None, "loads are of servers"
+        sampling = plan.settings.get("sampling", {})
+        return requests_of(row, plan.server.model, plan.vocab_size, self.seed(row, occasion), sampling, output_len)
 
 
 def requests_of(

@@ -14,32 +14,27 @@ and while a load runs there are events `progress`, so that a long one is not tak
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import time
-import zlib
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from tokgate.child import Emit, Event, child_events
-from tokgate.generate.codec import Codec
+from tokgate.child import Emit, Event
 from tokgate.machine.cpus import usable_cpus
 from tokgate.machine.gpumemory import await_free
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.nvml import driver_session, visible_devices
 from tokgate.machine.watch import Watch, open_watch
-from tokgate.plan import LaunchPlan, PlanRow, Users
+from tokgate.plan import LaunchPlan, PlanRow
 from tokgate.scenario import SERVE
-from tokgate.serving.arrivals import arrivals
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
 from tokgate.serving.crosscheck import BothClients
-from tokgate.serving.figures import costs_of, figures_of, load_fault, queue_of, work_of
+from tokgate.serving.driven import Capacity, Driven, by_both_clients, by_one_client, by_users, capacity_of
+from tokgate.serving.figures import costs_of, queue_of
 from tokgate.serving.generate_server import PATH as GENERATE_PATH
 from tokgate.serving.generate_server import ServedText, ask_once, generate_command
 from tokgate.serving.load import Load, LoadResult
@@ -47,33 +42,15 @@ from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
 from tokgate.serving.server import Server, free_port
 from tokgate.serving.server_metrics import MetricsWatch
-from tokgate.serving.traffic import PATH, requests_of
-from tokgate.serving.users.crowd import Crowd
-from tokgate.serving.users.tally import locust_fault, tally, told
-from tokgate.serving.users.texts import texts_of
+from tokgate.serving.traffic import PATH, WARMUP_TOKENS, Loads
+from tokgate.serving.users.planned import crowd_of
 from tokgate.serving.vllm_server import server_command
-from tokgate.worker import Launch, show_gpus
+from tokgate.worker import Launch
+from tokgate.workerprocess import run_worker
 
-_WARMUP_TOKENS = 8
-_TEXTS = 500
 _PROGRESS_S = 20.0
-# One client process keeps up with so many streams of a fast server; where there are cores for more, more are started.
-_STREAMS_PER_PROCESS = 100
-_CORES_PER_PROCESS = 4
 # Of the time in which the worker has to report something: the server's start has to be over before.
 _START_SHARE = 0.9
-
-
-@dataclass(frozen=True)
-class Driven:
-    """One round's load. `fault`: why its work was not what was planned; `late`: why the client may be what was
-    measured; `told`: what else goes into the round's event, its tokens among it."""
-
-    total_s: float
-    figures: dict[str, float]
-    fault: str | None
-    late: str | None
-    told: dict[str, Any]
 
 
 class ServingLaunch(Launch):
@@ -89,8 +66,8 @@ class ServingLaunch(Launch):
         self._process: Server | None = None
         shared = plan.device == "cpu" and not self._server.base_url
         self._cores = divide(usable_cpus(), max(1, plan.load_workers)) if shared else None
-        self._loads: Counter[str] = Counter()
-        self._found_rates: dict[tuple[int, int, int], float] = {}
+        self._client_cpus = self._cores.client if self._cores else None
+        self._capacities: dict[tuple[int, int, int], Capacity] = {}
         self._heard_s = 0.0
 
     def run(self) -> None:
@@ -103,6 +80,8 @@ class ServingLaunch(Launch):
         path = PATH if self._plan.engine == SERVE else GENERATE_PATH
         self._target = target_of(self._base_url, path, self._server.api_key_env, os.environ)
         self._metrics = MetricsWatch(replace(self._target, path="/metrics"))
+        # Where it has a core of its own, that is one.
+        self._loads = Loads(self._plan, self._target, len(usable_cpus()) if self._cores is None else 1)
         facts = {"prompts": "token ids: the server tokenises nothing"}
         if self._cores is not None:
             facts |= {"server_cpus": _listed(self._cores.server), "client_cpus": _listed(self._cores.client)}
@@ -114,7 +93,7 @@ class ServingLaunch(Launch):
         plan = self._plan
         if plan.device == "gpu":
             self._held.callback(_await_free_gpus, plan.gpus)
-        log = Path(self._server.log or self._held.enter_context(tempfile.TemporaryDirectory()) + "/server.log")
+        log = Path(self._server.log or self._folder() / "server.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         make = server_command if plan.engine == SERVE else generate_command
         command = make(plan, free_port(), log, self._cores.server if self._cores else None)
@@ -131,35 +110,30 @@ class ServingLaunch(Launch):
     def _warm_up(self) -> None:
         for row in self._plan.rows:
             if self._plan.engine != SERVE:
-                ask_once(self._target, [1] * row.prompt_len, min(_WARMUP_TOKENS, row.output_len))
+                ask_once(self._target, [1] * row.prompt_len, min(WARMUP_TOKENS, row.output_len))
                 continue
-            requests = self._requests(row, self._seed(row, "warm-up"), min(_WARMUP_TOKENS, row.output_len))
-            self._run(Load(self._target, requests[: row.batch], row.batch))
+            self._run(self._loads.to_warm_up(row))
             self._check_server()
         self._watch.settle()
 
     def _measure(self, number: int, row: PlanRow) -> Event:
         assert row.traffic is not None
-        users = row.traffic.users
+        has_users = row.traffic.users is not None
         load = self._load_of(number, row)
         reset_family_peak_rss()
         self._watch.start()
         self._metrics.start()
-        if users is not None:
-            driven = self._crowd(row, users)
+        if has_users:
+            driven = self._crowd(row)
         else:
             driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
         used = self._metrics.stop()
         watched = self._watch.stop()
         # Locust's processes are no part of what it costs to serve.
-        own = self._process.peak_rss_bytes() if users is not None and self._process is not None else None
+        own = self._process.peak_rss_bytes() if has_users and self._process is not None else None
         peak_bytes = family_peak_rss_bytes() if own is None else own
         started_here = self._process is not None and not row.traffic.both_clients
         costs = costs_of(watched.figures, driven.told, peak_bytes) if started_here else {}
-        # Measured again, requests that failed would still have failed. On CPUs the two clients are told and not judged,
-        # and each command takes half a minute to start.
-        is_final = driven.fault is not None or (row.traffic.both_clients and self._plan.device == "cpu")
-        disturbed = [] if is_final else [watched.disturbed, driven.late]
         return {
             "event": "round",
             "scenario": row.scenario,
@@ -171,7 +145,7 @@ class ServingLaunch(Launch):
             "server": used and asdict(used),
             "peak_rss_bytes": peak_bytes,
             **watched.figures,
-            "disturbed": "; ".join(each for each in disturbed if each) or None,
+            "disturbed": driven.doubts(watched.disturbed, row.traffic, self._plan.device),
         }
 
     def _load_of(self, number: int, row: PlanRow) -> Load | None:
@@ -179,92 +153,51 @@ class ServingLaunch(Launch):
         assert row.traffic is not None
         if row.traffic.both_clients or row.traffic.users is not None:
             return None
-        rate = self._rate(row)
-        requests = self._requests(row, self._seed(row, number))
-        starts_s = arrivals(len(requests), rate, seed=self._plan.prompt_seed + number) if rate else None
-        return Load(self._target, requests, None if rate else row.batch, starts_s, processes=self._processes(row))
+        capacity = self._capacity(row)
+        return self._loads.of_round(number, row, capacity.share_of(row) if capacity else None)
 
     def _drive(self, row: PlanRow, load: Load) -> Driven:
         result = self._run(load)
         self._check_server()
-        told = {**work_of(result), "client": asdict(result.health), "rate": self._rate(row)}
-        fault = load_fault(row, load.requests, result)
-        figures = figures_of(row, load.requests, result) if fault is None else {}
-        return Driven(result.duration_s, figures, fault, result.client_fault(), told)
+        return by_one_client(row, load.requests, result, self._capacity(row))
 
     def _cross_check(self, number: int, row: PlanRow) -> Driven:
-        folder = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
-        model_dir = self._plan.model_dir
-        clients = BothClients(self._server.python, self._base_url, self._server.model, model_dir, folder)
-        with confined_to(self._cores.client if self._cores else None):
+        model, model_dir = self._server.model, self._plan.model_dir
+        clients = BothClients(self._server.python, self._base_url, model, model_dir, self._folder())
+        with confined_to(self._client_cpus):
             found = clients.run(row, number)
         self._check_server()
-        # Both commands were held to them.
-        tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
-        return Driven(found.total_s, found.figures, found.fault, found.doubt, tokens)
+        return by_both_clients(row, found)
 
-    def _processes(self, row: PlanRow) -> int:
-        """Of the load client. Where it has a core of its own, that is one."""
-        if self._cores is not None:
-            return 1
-        return max(1, min(row.batch // _STREAMS_PER_PROCESS, len(usable_cpus()) // _CORES_PER_PROCESS))
+    def _crowd(self, row: PlanRow) -> Driven:
+        folder, seed = self._folder(), self._loads.seed(row, "texts")
+        crowd = crowd_of(self._plan, row, self._base_url, self._client_cpus, folder, seed)
+        return by_users(crowd.run(folder, self._look), self._plan.load_workers)
 
-    def _crowd(self, row: PlanRow, users: Users) -> Driven:
-        folder = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
-        crowd = Crowd(
-            users,
-            count=row.batch,
-            base_url=self._base_url,
-            prompt_tokens=row.prompt_len,
-            output_tokens=row.output_len,
-            vocab_size=self._plan.vocab_size,
-            model=self._server.model if self._plan.engine == SERVE else "",
-            prompts=self._texts(row, folder) if users.api == "chat" else None,
-            key_env=self._server.api_key_env,
-            workers=self._plan.load_workers,
-            cpus=self._cores.client if self._cores else None,
-        )
-        test = crowd.run(folder, self._look)
-        found = tally(test.requests)
-        fault = found.fault()
-        figures = found.figures() if fault is None else {}
-        late = locust_fault(test.processes, expected=max(1, self._plan.load_workers))
-        return Driven(found.duration_s, figures, fault, late, told(test, found))
-
-    def _texts(self, row: PlanRow, folder: Path) -> Path:
-        """Texts of exactly the row's tokens, by the served model's tokenizer."""
-        path = folder / "prompts.json"
-        codec = Codec(Path(self._plan.model_dir))
-        path.write_text(json.dumps(texts_of(codec, row.prompt_len, _TEXTS, self._seed(row, "texts"))), "utf-8")
-        return path
+    def _folder(self) -> Path:
+        """Another one, which is there for as long as the launch."""
+        return Path(self._held.enter_context(tempfile.TemporaryDirectory()))
 
     def _look(self) -> None:
         self._check_server()
         self._tell_progress()
 
-    def _rate(self, row: PlanRow) -> float | None:
-        """Of an open loop: requests a second, a share of what the server carries of such requests in a closed one."""
+    def _capacity(self, row: PlanRow) -> Capacity | None:
+        """Of an open loop, whose rate is a share of what the server carries of such requests in a closed one."""
         if row.traffic is None or row.traffic.open_share is None:
             return None
         shape = row.batch, row.prompt_len, row.output_len
-        if shape not in self._found_rates:
-            requests = self._requests(row, self._seed(row, "capacity"))
-            result = self._run(Load(self._target, requests, row.batch, processes=self._processes(row)))
+        if shape not in self._capacities:
+            load = self._loads.at_capacity(row)
+            result = self._run(load)
             self._check_server()
-            self._found_rates[shape] = len(result.successes) / result.duration_s
-            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": self._found_rates[shape]})
-        if not self._found_rates[shape]:
-            raise ValueError(
-                f"{row.scenario}: no request succeeded in a closed loop, so there is no rate to take a share of"
-            )
-        return row.traffic.open_share * self._found_rates[shape]
-
-    def _requests(self, row: PlanRow, seed: int, output_len: int | None = None) -> list[Any]:
-        sampling = self._plan.settings.get("sampling", {})
-        return requests_of(row, self._server.model, self._plan.vocab_size, seed, sampling, output_len)
+            found = capacity_of(row, load.requests, result)
+            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": found.requests_per_s})
+            self._capacities[shape] = found
+        return self._capacities[shape]
 
     def _run(self, load: Load) -> LoadResult:
-        with confined_to(self._cores.client if self._cores else None):
+        with confined_to(self._client_cpus):
             return run_load(load, self._tell)
 
     def _tell(self, progress: LoadProgress) -> None:
@@ -280,12 +213,6 @@ class ServingLaunch(Launch):
         if self._process is not None:
             self._process.check()
 
-    def _seed(self, row: PlanRow, occasion: object) -> int:
-        """Another one for each load of a launch, and the same in every launch: no prompt comes twice to a server."""
-        name = f"{row.batch} {row.prompt_len} {row.output_len} {row.traffic} {occasion}"
-        self._loads[name] += 1
-        return self._plan.prompt_seed + zlib.crc32(f"{name} {self._loads[name]}".encode())
-
 
 def _await_free_gpus(count: int) -> None:
     """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
@@ -298,19 +225,9 @@ def _listed(cpus: frozenset[int]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 1:
-        print("usage: python -m tokgate.serving.worker PLAN", file=sys.stderr)
-        return 2
-    emit = child_events()
-    try:
-        plan = LaunchPlan.read(Path(argv[0]))
-        if plan.device == "gpu" and not (plan.server and plan.server.base_url):
-            show_gpus(plan.gpus, os.environ)
-        ServingLaunch(plan, emit, open_watch(plan)).run()
-    except Exception as error:
-        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
-        raise
-    return 0
+    return run_worker(
+        "tokgate.serving.worker PLAN", argv, lambda plan, emit: ServingLaunch(plan, emit, open_watch(plan)).run()
+    )
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def test_a_gate_runs_once_and_cannot_write_its_baselines(name: str) -> None:
 
 
 def test_the_serving_gate_measures_one_replica_of_the_server() -> None:
-    (container,) = pod_of(resource("CronJob", "gate-serving"))["containers"]  # type: ignore[index]  # it has a pod
+    (container,) = pod_of(resource("CronJob", "gate-serving"))["containers"]
     (url,) = [word.split("=", 1)[1] for word in container["args"] if word.startswith("--perf-base-url=")]
     service, namespace = url.removeprefix("http://").split(".")[:2]
     assert resource("Service", service)["spec"]["sessionAffinity"] == "ClientIP"

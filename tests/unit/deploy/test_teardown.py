@@ -161,10 +161,11 @@ def test_a_dry_run_changes_nothing_and_lists_what_is_there(cloud: Cloud) -> None
     assert "load balancers: arn:aws" in done.stdout
 
 
-def test_another_option_is_refused_and_the_usage_shown(cloud: Cloud) -> None:
-    done = cloud.run("teardown.sh", "--force")
+@pytest.mark.parametrize("script", ["teardown.sh", "eksctl/filesystem.sh"])
+def test_another_option_is_refused_and_the_usage_shown(cloud: Cloud, script: str) -> None:
+    done = cloud.run(script, "--force")
     assert done.returncode == 2
-    assert "--dry-run" in done.stderr
+    assert f"deploy/{script} [--dry-run]" in done.stderr
     assert cloud.told == []
 
 

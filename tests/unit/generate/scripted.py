@@ -130,7 +130,7 @@ def running(
 ) -> Iterator[Running]:
     """Ends with the block; whatever still holds the engine is let go."""
     engine = engine or Engine()
-    model = TextModel(engine, codec or Codec(), draw_seed=lambda: 7)  # type: ignore[arg-type]  # it has no logits
+    model = TextModel(engine, codec or Codec(), draw_seed=lambda: 7)
     port = free_port()
     found = ServiceSettings("scripted", "", "", LIMITS, port=port, **{"grace_s": PATIENCE_S, **settings})
     server = GenerateServer(found, load or (lambda: Loaded(model, {"model": "scripted"})), VOCAB_SIZE)

@@ -115,7 +115,7 @@ def test_it_is_not_healthy_before_the_model_is_there() -> None:
         assert may_load.wait(PATIENCE_S)
         from tokgate.generate.textmodel import TextModel
 
-        return Loaded(TextModel(engine, Codec()))  # type: ignore[arg-type]  # it has no logits
+        return Loaded(TextModel(engine, Codec()))
 
     with running(engine, load=load, ready=False) as service:
         health, reply = service.send("GET", "/health"), service.ask("1")

@@ -1,13 +1,13 @@
 """A pytest plugin for tests of the plugin: launches whose figures are written down, not measured.
 
 TOKGATE_SCRIPT holds JSON: `slow` (factor on every duration), `disturbed` (scenario ids whose rounds are all
-disturbed), `wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`,
-`fails` (group id -> the error that its launches end with), `unexpected` (an error nobody foresaw, in the second
-group), `no_room` (the memory guard says no), `device` (name of the lock, so that a real run next door is no
-matter), `engine` (its version), `noise` (standard deviation of launches), `wobble` (by how much every second
-launch is slower). `of` holds the same for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the
-GPU of this machine, its `uuid`, or why it is `absent`. `trace`: a file that stands for every row's trace; without
-one the trace fails.
+disturbed), `failing` (scenario ids whose requests fail), `lacks` (metrics that a server's rounds do not have),
+`wrong` (largest logit difference), `interrupt_at` (launch number that gets a Ctrl-C), `crash`, `fails` (group id ->
+the error that its launches end with), `unexpected` (an error nobody foresaw, in the second group), `no_room` (the
+memory guard says no), `device` (name of the lock, so that a real run next door is no matter), `engine` (its version),
+`noise` (standard deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same
+for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it
+is `absent`. `trace`: a file that stands for every row's trace; without one the trace fails.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tokgate.errors import MeasurementError, NoDeviceError
 from tokgate.launch import LaunchRecord
 from tokgate.machine.gpu import Gpu
 from tokgate.machine.lock import Claim
-from tokgate.metrics import Round
-from tokgate.plan import LaunchPlan
+from tokgate.metrics import Round, ServingRound
+from tokgate.plan import LaunchPlan, PlanRow
 from tokgate.tracing import GroupTrace, RowTrace
 
 SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
@@ -60,12 +60,32 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
         if row.scenario in script.get("disturbed", []):
             record.causes.setdefault(row.scenario, []).append("others took 70% of the 2 cores (gcc pid 7: 3 s)")
             continue
+        if row.scenario in script.get("failing", []):
+            record.unequal[row.scenario] = "3 of 8 requests failed: HTTP 5xx (3: 503); see the server's log"
+            continue
         noise = 1 + 0.002 * (plan.order_seed % 7 - 3) + luck
         total_s = 2.0 * noise * script.get("slow", 1.0)
+        if row.traffic is not None:
+            counts = {"requests": 8, "failed": 0, "unfinished": 0}
+            record.events.append({"scenario": row.scenario, "disturbed": None, **counts})
+            figures = served_figures(row, total_s)
+            kept = {name: value for name, value in figures.items() if name not in script.get("lacks", [])}
+            record.rounds.setdefault(row.scenario, []).append(ServingRound(kept))
+            continue
         record.rounds.setdefault(row.scenario, []).append(
             Round(row.output_tokens, row.batch, 0.1 * noise, total_s, 3.0, 2**30, **on_gpu)
         )
     return record
+
+
+def served_figures(row: PlanRow, total_s: float) -> dict[str, float]:
+    """Of eight requests in turn by each client; those of vllm bench serve find a TTFT a tenth later."""
+    ours = {"output_throughput": 8 * row.output_len / total_s, "mean_tpot": 0.01 * total_s, "mean_ttft": 0.1 * total_s}
+    theirs = {f"vllm_bench_{name}": value * (1.1 if name == "mean_ttft" else 1.0) for name, value in ours.items()}
+    return {
+        **ours, **theirs, "request_throughput": 8 / total_s, "ttft": 0.1 * total_s, "tpot": 0.01 * total_s,
+        "e2el": total_s, "p90_e2el": total_s, "peak_memory": 2.0**30,
+    }  # fmt: skip
 
 
 def run_trace(plan: LaunchPlan, python: str, folder: Path, on_row: Callable[[str], None]) -> GroupTrace:
@@ -99,5 +119,6 @@ opening.gpu_claims = lambda uuid, whole: [Claim(uuid)]
 opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
 launcher.run_trace = run_trace
-runner.ensure = ensure  # type: ignore[assignment]  # a stand-in for an Artifact
+runner.ensure = ensure
+launcher.ensure = ensure
 runner.does_not_fit = does_not_fit

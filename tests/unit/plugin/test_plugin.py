@@ -133,6 +133,14 @@ def test_a_disturbed_row_does_not_hide_the_verdicts_of_the_others(run: Runner) -
     assert not done.session.valid
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
+def test_a_gated_metric_that_was_not_measured_is_no_pass(run: Runner) -> None:
+    done = run("-m", "load", "tests/load/test_generate_users.py", script={"lacks": ["e2el"]})
+    assert done.status == 1, done.out
+    assert "1 of 1 rounds have no e2el, which is gated" in done.out
+    assert not done.session.valid
+
+
 @pytest.mark.parametrize("option", ["--benchmark-disable", "-n2"])
 def test_nothing_measured_is_never_a_pass(run: Runner, option: str) -> None:
     done = run(option)

@@ -29,3 +29,10 @@ def test_more_than_three_percent_apart_is_a_fault(change: dict[str, float]) -> N
 def test_a_later_ttft_of_ours_is_a_fault_however_small() -> None:
     (fault,) = agreement(mean_ttft=0.093).faults(most_pct=3)
     assert fault.endswith("tokgate's client was the later one, by 1 ms of TTFT")
+
+
+def test_how_far_apart_two_clients_are_is_a_factor_whichever_is_the_larger() -> None:
+    assert agreement(mean_ttft=0.092).factor == 1.0
+    assert agreement(mean_ttft=0.092, mean_tpot=0.006).factor == pytest.approx(3.0)
+    assert agreement(mean_ttft=0.092, mean_tpot=0.0005).factor == pytest.approx(4.0)
+    assert agreement(output_throughput=25000.0 / 32).factor == pytest.approx(32.0)

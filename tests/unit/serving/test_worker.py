@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each"),
 ]
 
+TTFT_S, ITL_S = 0.020, 0.005
 CLOSED = PlanRow("closed", 2, 5, 4, Traffic(6))
 OPEN = PlanRow("open", 2, 5, 4, Traffic(6, open_share=0.5))
 MIXED = PlanRow("mixed", 4, 50, 4, Traffic(8, "mixed"))
@@ -40,7 +41,7 @@ def launch(
         "prompt_seed": 0, "rows": rows, "measure_peaks": False, "silence_s": 100.0,
         "server": ServerPlan("m", log=str(folder / "logs" / "server.log")), **change,
     }  # fmt: skip
-    python = fake_python(folder, "--ttft-ms=20", "--itl-ms=5", *stub, before=before)
+    python = fake_python(folder, f"--ttft-ms={1e3 * TTFT_S:g}", f"--itl-ms={1e3 * ITL_S:g}", *stub, before=before)
     return run_launch(LaunchPlan(**plan), python, on_round)
 
 
@@ -53,9 +54,9 @@ def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tm
         assert (event["prompt_tokens"], event["output_tokens"]) == (row.prompt_tokens, row.output_tokens)
         assert event["succeeded"] == row.requests
         assert event["figures"]["success_rate"] == 100
-        # The stub is never early; on a busy machine its first message is late, and what follows is not.
-        assert event["figures"]["ttft"] >= 0.020
-        assert event["figures"]["tpot"] > 0
+        # The stub is never early. What is late on a busy machine may be any message: the gaps between have no bound.
+        assert event["figures"]["ttft"] >= TTFT_S
+        assert event["figures"]["e2el"] >= TTFT_S + ITL_S * (row.output_len - 1)
     assert events["closed"]["peak_concurrency"] <= 2
     assert events["closed"]["rate"] is None
     assert events["open"]["rate"] > 0
@@ -68,6 +69,17 @@ def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tm
 def test_failed_requests_are_counted_by_kind_and_leave_no_figure(tmp_path: Path) -> None:
     record = launch(tmp_path, "--fault=3:503")
     assert record.unequal["closed"].startswith("1 of 6 requests failed: HTTP 5xx (1: HTTP 503")
+    assert not record.rounds
+
+
+def test_an_open_loop_is_not_believed_where_requests_failed_in_the_closed_one_that_gave_its_rate(
+    tmp_path: Path,
+) -> None:
+    """The sixth request: two are to warm up, then six are the closed loop."""
+    record = launch(tmp_path, "--fault=5:503", rows=(OPEN,))
+    assert record.unequal["open"].startswith(
+        "its rate is a share of what a closed loop found, in which 1 of 6 requests failed: HTTP 5xx"
+    )
     assert not record.rounds
 
 

@@ -12,9 +12,10 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from tokgate.plan import Api
+from tokgate.serving.record import Failure
 from tokgate.serving.users.asking import Asking
 from tokgate.serving.users.connection import UserConnection
-from tokgate.serving.users.hearing import Heard
+from tokgate.serving.users.hearing import Heard, Hearing
 from tokgate.serving.users.options import UserOptions
 from tokgate.serving.users.recording import Recorder
 
@@ -58,6 +59,9 @@ class LlmUser(User):  # type: ignore[misc]  # untyped base
         except (gevent.GreenletExit, StopUser):
             self._recorder.add_unfinished(sent_at)
             raise
+        except Exception as error:  # whatever it is: Locust logs it and asks on, and no count would have the request
+            said = f"{type(error).__name__}: {error}"
+            heard = Hearing(request, self.api).broken(Failure.MALFORMED, said, time.time() - sent_at)
         self._recorder.add(heard, sent_at)
         self._tell(heard, sent_at)
 

@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def of(store: Path, **how: object) -> SessionFacts:
-    return judged(night("sixth", day=6, **how), store)  # type: ignore[arg-type]  # what night takes
+    return judged(night("sixth", day=6, **how), store)
 
 
 def test_a_night_like_the_others_says_that_nothing_got_slower(store: Path) -> None:

@@ -46,7 +46,7 @@ def test_no_two_prompts_are_alike() -> None:
     prompts = [Prompts(7, 1000, seed) for seed in ("one", "other")]
     drawn = [tuple(each.next()[0]) for each in prompts for _ in range(50)]
     assert len(set(drawn)) == 100
-    assert all(len(prompt) == 7 and all(0 <= token < 1000 for token in prompt) for prompt in drawn)  # type: ignore[operator]  # ids, not text
+    assert all(len(prompt) == 7 and all(0 <= token < 1000 for token in prompt) for prompt in drawn)
 
 
 def test_without_a_vocabulary_prompts_are_words_that_nobody_counted() -> None:

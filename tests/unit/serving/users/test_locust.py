@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from tests.unit.generate.scripted import VOCAB_SIZE, running
+from tokgate.errors import MeasurementError
 from tokgate.plan import Api, Users
 from tokgate.serving.server import Server, ServerCommand, free_port
+from tokgate.serving.users import crowd as crowds
 from tokgate.serving.users.crowd import Crowd
 from tokgate.serving.users.tally import LoadTest, tally
 from tokgate.stub.process import running as running_stub
@@ -81,6 +83,48 @@ def test_failures_are_those_that_the_server_made(tmp_path: Path) -> None:
         "wrong number of tokens": made["short"],
     }
     assert found.succeeded == sum(request["ended_well"] for request in asked)
+
+
+# As if the users had a fault of their own: the third request of each ends in an exception that nobody foresaw.
+SLIPPING = """
+from tokgate.serving.locustfile import *
+from tokgate.serving.users.connection import UserConnection
+ask = UserConnection.ask
+def slip(self, request):
+    self.asked = getattr(self, "asked", 0) + 1
+    if self.asked == 3:
+        raise ZeroDivisionError("a slip")
+    return ask(self, request)
+UserConnection.ask = slip
+"""
+# As after an exception in a greenlet that Locust gave up.
+FAILING = """
+from locust import events
+from tokgate.serving.locustfile import *
+events.quitting.add_listener(lambda environment, **named: setattr(environment, "process_exit_code", 2))
+"""
+
+
+def test_a_request_that_ends_in_a_fault_of_the_users_is_a_failure_and_not_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locust logs it and asks on; it would be in no count, and the others would be all there is."""
+    (tmp_path / "slipping.py").write_text(SLIPPING)
+    monkeypatch.setattr(crowds, "_LOCUSTFILE", tmp_path / "slipping.py")
+    with running_stub("--ttft-ms=5", "--itl-ms=2") as stub:
+        found = tally(crowd(stub.url, users()).run(tmp_path).requests)
+    assert found.failures == {"malformed answer": COUNT}
+    assert found.details == {"malformed answer": "ZeroDivisionError: a slip"}
+
+
+def test_a_locust_that_failed_is_not_believed_whatever_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    monkeypatch.setattr(crowds, "_LOCUSTFILE", tmp_path / "failing.py")
+    with running_stub("--ttft-ms=5", "--itl-ms=2") as stub, pytest.raises(MeasurementError, match="status 2"):
+        crowd(stub.url, users()).run(tmp_path)
+    assert (tmp_path / "requests.json").exists()
 
 
 def test_a_master_and_two_workers_tell_what_the_server_saw(tmp_path: Path) -> None:

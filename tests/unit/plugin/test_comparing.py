@@ -1,0 +1,128 @@
+"""`compare`, `both_clients` and `side_by_side`, by running pytest: none says anything of a row that is not believed."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import FP32, ROOT, Run, Runner
+
+pytestmark = pytest.mark.unit
+
+INT8 = FP32.replace("fp32", "int8")
+HEAD = """
+import pytest
+pytestmark = [pytest.mark.{marker}, pytest.mark.matrix({matrix!r})]
+def test_each(scenario, measure, publish, judge):
+    publish(scenario, measure(scenario))
+    judge(scenario)
+"""
+COMPARED = """
+def test_compared(compare):
+    compare("output_throughput", "onnx.int8.b1.p5.o50", "onnx.fp32.b1.p5.o50").within_pct(50)
+"""
+RAMP = "onnx.{}.generate.ramp.c5.p7.o100"
+BESIDE = f"""
+def test_compared(side_by_side):
+    side_by_side({RAMP.format("fp32")!r}, {RAMP.format("int8")!r})
+"""
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
+
+
+def comparing(
+    run: Runner, folder: Path, test: str, *args: str, marker: str = "cpu", matrix: str = "cpu.toml", **script: Any
+) -> Run:
+    """Runs `test` after a test of each scenario, as in a module of tests/."""
+    path = folder / "test_some.py"
+    path.write_text(HEAD.format(marker=marker, matrix=matrix) + test)
+    plugins = ("tokgate.plugin", *(f"fixtures.{name}" for name in ("measuring", "publishing", "judging", "comparing")))
+    named = [word for plugin in plugins for word in ("-p", plugin)]
+    return run(
+        *named, "-c", str(ROOT / "pytest.ini"), "--rootdir", str(ROOT), "-m", marker, "-rsf", *args, str(path),
+        script=script,
+    )  # fmt: skip
+
+
+def test_two_rows_that_are_believed_are_compared(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED)
+    assert done.status == 0, done.out
+    assert "of onnx.int8.b1.p5.o50 is " in done.out
+
+
+def test_rows_too_far_apart_fail(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED.replace("int8.b1", "int8.b8"))
+    assert done.status == 1
+    assert "expected within 50%" in done.out
+
+
+def failure(done: Run) -> str:
+    """What the comparison failed with."""
+    whole = done.out[done.out.index("test_compared __") :].partition("\n")[2]
+    return re.split("^(?:__|==)", whole, flags=re.M)[0]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cause", "said"), [(FP32, "disturbed", "gcc pid 7"), (INT8, "failing", "3 of 8 requests failed")]
+)
+def test_a_row_that_is_invalid_fails_the_comparison_with_the_reason(
+    run: Runner, tmp_path: Path, scenario: str, cause: str, said: str
+) -> None:
+    done = comparing(run, tmp_path, COMPARED, **{cause: [scenario]})
+    assert done.status == 1
+    assert failure(done).startswith(f"INVALID: {scenario}: ")
+    assert said in failure(done)
+
+
+def test_a_group_that_failed_fails_the_comparison(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED, fails={"tiny-dummy.onnx.int8": "the onnx worker failed: it crashed"})
+    assert f"INVALID: {INT8}: tiny-dummy.onnx.int8: the onnx worker failed: it crashed" in failure(done)
+
+
+def test_a_row_that_was_not_selected_skips_the_comparison_and_is_named(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED, "-k", f"[{FP32}] or compared")
+    assert done.status == 0, done.out
+    assert "onnx.int8.b1.p5.o50 was not measured in this run: it was not selected" in done.out
+
+
+def test_a_row_that_was_skipped_skips_the_comparison_with_the_cause(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED, no_room=True)
+    assert done.status == 5, done.out
+    assert "onnx.int8.b1.p5.o50 was not measured: measuring needs 29.0 GB" in done.out
+
+
+def test_comparing_alone_measures_nothing_and_is_no_pass(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED, "-k", "compared")
+    assert done.status == 5, done.out
+    assert "no scenario of this matrix was measured" in done.out
+
+
+def test_a_metric_that_a_row_has_not_fails(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, COMPARED.replace("output_throughput", "short_ttft"))
+    assert done.status == 1
+    assert failure(done).startswith(f"INVALID: {INT8} was measured, and has no short_ttft")
+
+
+@two_cores
+def test_rows_of_users_are_shown_side_by_side(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, BESIDE, marker="load", matrix="load-cpu.toml")
+    assert done.status == 0, done.out
+    lines = [line.split() for line in done.out.splitlines() if line.startswith("onnx.")]
+    assert [line[0] for line in lines] == [RAMP.format("fp32"), RAMP.format("int8")]
+    assert all(line[-3:] == ["8", "0", "0"] for line in lines), "requests, failed, unfinished"
+
+
+@two_cores
+@pytest.mark.parametrize(
+    ("precision", "cause", "said"), [("fp32", "disturbed", "gcc pid 7"), ("int8", "failing", "3 of 8 requests failed")]
+)
+def test_side_by_side_fails_where_one_of_its_rows_cannot_be_believed(
+    run: Runner, tmp_path: Path, precision: str, cause: str, said: str
+) -> None:
+    scenario = f"tiny-dummy.{RAMP.format(precision)}"
+    done = comparing(run, tmp_path, BESIDE, marker="load", matrix="load-cpu.toml", **{cause: [scenario]})
+    assert done.status == 1
+    assert failure(done).startswith(f"INVALID: {scenario}: ")
+    assert said in failure(done)

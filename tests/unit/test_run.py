@@ -1,0 +1,64 @@
+"""What a run that goes on tells of its scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tokgate.launcher import Setting
+from tokgate.options import Options
+from tokgate.result import GroupResult
+from tokgate.run import DeviceRun
+from tokgate.runner import GroupRunner
+from tokgate.scenario import Group, Matrix, Profile, Scenario
+
+pytestmark = pytest.mark.unit
+
+FP32, INT8 = (Group("tiny", "tiny-dummy", "onnx", precision) for precision in ("fp32", "int8"))
+ROWS = [Scenario(group, batch, 5, 50) for group in (FP32, INT8) for batch in (1, 11)]
+QUICK = Profile("quick", 1, 1)
+
+
+class Silent:
+    """Progress that nobody sees."""
+
+    def say(self, text: str) -> None: ...
+
+    def start(self, title: str, total: int) -> None: ...
+
+    def advance(self, detail: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+@pytest.fixture
+def device_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceRun:
+    """A run whose groups are measured at once, and have nothing."""
+    monkeypatch.setattr(GroupRunner, "run", lambda *args: None)
+    options = Options("pytest", ("pytest",), "quick", None, None, tmp_path, None, 1.0, "python", "python")
+    setting = Setting(QUICK, {}, tmp_path, "python", "python", "avx2", 2)
+    run = DeviceRun(Matrix("cpu", "tiny", tuple(ROWS), (QUICK,)), options, setting, {"id": "here"}, (), Silent())
+    run.select(ROWS)
+    return run
+
+
+def test_a_scenario_is_found_by_its_id_without_the_model_once_its_group_was_measured(device_run: DeviceRun) -> None:
+    assert device_run.found("onnx.fp32.b1.p5.o50") is None
+    result = device_run.result(ROWS[0])
+    assert device_run.found("onnx.fp32.b1.p5.o50") == (ROWS[0], result)
+    assert device_run.found("onnx.fp32.b11.p5.o50") == (ROWS[1], result), "a group is measured whole"
+    assert device_run.found("onnx.int8.b1.p5.o50") is None, "its group was not"
+    assert isinstance(result, GroupResult)
+
+
+def test_a_name_is_whole_parts_of_an_id(device_run: DeviceRun) -> None:
+    device_run.result(ROWS[0])
+    assert device_run.found("1.p5.o50") is None, "that is an end of b1 and of b11"
+    assert device_run.found("fp32.b1.p5.o50") is not None
+
+
+def test_what_was_not_selected_is_not_found(device_run: DeviceRun) -> None:
+    device_run.select(ROWS[:1])
+    device_run.result(ROWS[0])
+    assert device_run.found("onnx.fp32.b11.p5.o50") is None

@@ -17,9 +17,9 @@ from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.figures.history import Night, history
 from tokgate.report.html.figures.trend import Line, Mark, overview, trend
 from tokgate.report.html.nights import sources
-from tokgate.report.html.summary import count
 from tokgate.report.html.timeline import Change, Kind, Seen, collect, software_changes
 from tokgate.report.units import text_of
+from tokgate.report.words import count
 from tokgate.session import Session
 
 _METRICS = ("output_throughput", "ttft", "tpot", "e2el")

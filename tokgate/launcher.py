@@ -27,13 +27,15 @@ _LEAST_REPEATS = 4
 
 
 class Progress(Protocol):
-    """Shows a person what runs. `total` counts rounds."""
+    """Shows a person what runs: `launches` with `rounds` each, every round that ends, and every launch."""
 
     def say(self, text: str) -> None: ...
 
-    def start(self, title: str, total: int) -> None: ...
+    def start(self, title: str, launches: int, rounds: int) -> None: ...
 
     def advance(self, detail: str) -> None: ...
+
+    def launched(self) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -118,7 +120,7 @@ class Launcher:
     ) -> None:
         """Makes the launches one after another. Raises MeasurementError, naming whose launch failed."""
         rounds = self._setting.profile.rounds
-        self._progress.start(f"{group.id} {what}", len(starts) * rounds * len(scenarios))
+        self._progress.start(f"{group.id} {what}", len(starts), rounds * len(scenarios))
         try:
             for start in starts:
                 # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
@@ -132,6 +134,7 @@ class Launcher:
                     start.records.append(run_launch(plan, start.python, heard, self._log(group, start.name)))
                 except MeasurementError as error:
                     raise MeasurementError(f"{start.blamed}{error}") from None
+                self._progress.launched()
         finally:
             self._progress.finish()
 
@@ -144,7 +147,7 @@ class Launcher:
         plan = replace(
             self._plan(group, scenarios, artifact, "trace", "trace"), rounds=1, repeats=0, measure_peaks=False
         )
-        self._progress.start(f"{group.id} trace", len(scenarios))
+        self._progress.start(f"{group.id} trace", 1, len(scenarios))
         try:
             return run_trace(plan, self._setting.python, folder, self._progress.advance)
         finally:

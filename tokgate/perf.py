@@ -88,7 +88,7 @@ class Perf:
             matrix = self.matrix(file)
             marker = str(self.option.markexpr) or matrix.device
             options = pytest_options(self.option, self.root, self.command, marker)
-            progress = open_progress(self._terminal, self.option.verbose)
+            progress = open_progress(self._terminal, self.option.verbose, self.option.color)
             self._runs[file] = open_run(matrix, options, self._sources, progress, self.remote)
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]

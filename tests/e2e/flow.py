@@ -35,10 +35,10 @@ class Measured:
     folder: Path
 
 
-def measure(marker: str, folder: Path, *options: str, quiet: bool = True) -> Measured:
+def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache: Path | None = None) -> Measured:
     """`pytest -m MARKER` on the tiny model with the smoke profile, until a session is valid.
 
-    Not `quiet`: one try, whose session may be disturbed, and invalid for nothing else.
+    Not `quiet`: until one is invalid for disturbed rounds alone. `cache`: of models that other tests use too.
     """
     (folder / "none").mkdir()
     for attempt in range(TRIES):
@@ -46,7 +46,7 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True) -> Mea
         command = [
             sys.executable, "-m", "pytest", "-m", marker, "-p", "no:cacheprovider",
             "--perf-profile=smoke", "--perf-model=tiny",
-            f"--perf-cache={folder / 'cache'}", f"--perf-sessions={out / 'sessions'}",
+            f"--perf-cache={cache or folder / 'cache'}", f"--perf-sessions={out / 'sessions'}",
             f"--perf-baselines={folder / 'none'}", f"--junitxml={out / 'junit.xml'}",
             f"--benchmark-json={out / 'benchmark.json'}", *options,
         ]  # fmt: skip
@@ -57,8 +57,10 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True) -> Mea
         if session.valid:
             assert done.returncode == 0, "a valid session without baselines passes with a note"
             return Measured(session, done.stdout, out)
-        assert all("usable" in reason for reason in session.reasons), session.reasons
-        if not quiet:
+        others = [reason for reason in session.reasons if "usable" not in reason]
+        # On shared cores a last answer may come too late; no other fault is due to a neighbour.
+        assert all("when the last user was stopped" in reason for reason in others), session.reasons
+        if not quiet and not others:
             return Measured(session, done.stdout, out)
     pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
 

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Session:
+def measured(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Session:
     """A session measured by `pytest -m cpu` itself: tiny model, every row of the matrix that fits."""
-    found = measure("cpu", tmp_path_factory.mktemp("run"))
+    found = measure("cpu", tmp_path_factory.mktemp("run"), cache=cache)
     assert sessions.read(found.folder / "benchmark.json").rows == found.session.rows
     assert 'name="output_throughput_tok_s"' in (found.folder / "junit.xml").read_text()
     return found.session
@@ -57,11 +57,11 @@ def test_a_same_night_passes_and_a_slower_one_fails(measured: Session, tmp_path:
     assert tokgate("judge", slower, "--baselines", store) == 1
 
 
-def test_an_environment_measured_against_itself_is_paired_in_every_row(tmp_path: Path) -> None:
+def test_an_environment_measured_against_itself_is_paired_in_every_row(tmp_path: Path, cache: Path) -> None:
     """`tokgate ab` with one interpreter on both sides: it measures, judges by pairs, and says that it was A/A."""
     arguments = [
         "ab", "--reference", sys.executable, "--model=tiny", "--profile=smoke", "--pairs=6",
-        "-k", "onnx.int8.b1.p5.o50", "--cache", tmp_path / "cache",
+        "-k", "onnx.int8.b1.p5.o50", "--cache", cache,
     ]  # fmt: skip
     for attempt in range(TRIES):
         done = run(*arguments, "--sessions", tmp_path / str(attempt))

@@ -46,12 +46,6 @@ def cluster() -> Iterator[Any]:
             found.shutdown()
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tiny model is built once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 def start(cluster: Any, cache: Path, out: Path) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "tokgate", "fleet", "--ray", cluster.address, "--out", out, "--json",

@@ -20,7 +20,7 @@ from flow import tokgate
 from tokgate import session as sessions
 from tokgate.session import Row, Session
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.beside]
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -r requirements-dev.txt")
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -163,6 +163,7 @@ def test_the_first_screen_says_what_failed(shown: Shown) -> None:
     summary = shown.page.locator(".summary:visible")
     assert "of 40 gated rows got slower" in summary.locator("h1").inner_text()
     assert summary.locator(".finding.regressed").count() >= 2
+    assert "again: pytest -m gpu" in summary.locator(".finding.regressed").first.inner_text()
 
 
 def cells(table: Any, column: int) -> list[str]:
@@ -254,16 +255,35 @@ def test_thirty_sessions_of_200_rows_open_quickly(browser: Any, tmp_path: Path) 
     assert min(times) < OPEN_S * SHARED_CORES, f"{sys.platform}: {times}"
 
 
-def test_trends_and_a_comparison_are_drawn(browser: Any, tmp_path: Path) -> None:
-    paths = [sessions.write(night(number, groups=2), tmp_path / "sessions") for number in (1, 12, 23)]
-    nowhere = tmp_path / "none"
-    trends, compare = tmp_path / "trends.html", tmp_path / "compare.html"
-    saved = ("--sessions", tmp_path / "sessions", "--baselines", nowhere)
-    assert tokgate("report", "--trends", "nvidia-t4", *saved, "-o", trends) == 0
-    assert tokgate("report", "--compare", *paths[:2], "--baselines", nowhere, "-o", compare) == 0
-    for page in (trends, compare):
-        shown = Shown(browser, page)
-        shown.scroll_through()
-        assert shown.page.locator(".plot .main-svg").count() >= 2
-        assert shown.complaints == []
-        shown.close()
+@pytest.fixture(scope="module")
+def other_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Trends of three nights of three vLLMs, and two of the nights beside each other."""
+    folder = tmp_path_factory.mktemp("others")
+    paths = [sessions.write(night(number, groups=2), folder / "sessions") for number in (1, 12, 23)]
+    nowhere = ("--baselines", folder / "none")
+    found = {name: folder / f"{name}.html" for name in ("trends", "compare")}
+    saved = ("--trends", "nvidia-t4", "--sessions", folder / "sessions")
+    assert tokgate("report", *saved, *nowhere, "-o", found["trends"]) == 0
+    assert tokgate("report", "--compare", *paths[:2], *nowhere, "-o", found["compare"]) == 0
+    return found
+
+
+@pytest.mark.parametrize("name", ["trends", "compare"])
+@pytest.mark.parametrize("how", [{}, {"color_scheme": "dark", **PHONE}], ids=["desk", "dark phone"])
+def test_trends_and_a_comparison_are_drawn(
+    browser: Any, other_pages: dict[str, Path], name: str, how: dict[str, Any]
+) -> None:
+    shown = Shown(browser, other_pages[name], **how)
+    shown.scroll_through()
+    assert shown.page.locator(".plot .main-svg").count() >= 2
+    assert shown.complaints == []
+    if how:
+        assert shown.page.evaluate("document.documentElement.scrollWidth") == 375
+    if name == "trends":
+        marks = shown.page.locator(".plot").first.locator(".textpoint")
+        assert marks.all_text_contents() == ["1", "2"], "a change of software stands where it happened"
+        assert sorted(cells(shown.page.locator(".table").first, 1)) == ["1", "2"]
+        assert cells(shown.page.locator(".table").first, 4) == ["0.21.0", "0.20.0"]
+    else:
+        assert "cannot be told apart" in shown.page.locator("h1").inner_text()
+    shown.close()

@@ -6,6 +6,7 @@ is the work and the counts, and the timings only where they are valid.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,10 +24,10 @@ GROUP = "tiny-dummy.serve.bf16"
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(tmp_path_factory: pytest.TempPathFactory, vllm_cache: Path) -> Measured:
     """`pytest -m serving_vllm_cpu` itself: every row of its matrix, on one server."""
     folder = tmp_path_factory.mktemp("run")
-    return measure("serving_vllm_cpu", folder, f"--perf-python={VLLM_PYTHON}", quiet=False)
+    return measure("serving_vllm_cpu", folder, f"--perf-python={VLLM_PYTHON}", quiet=False, cache=vllm_cache)
 
 
 def rows() -> list[PlanRow]:
@@ -83,9 +84,8 @@ def test_both_load_clients_measured_the_same_server(measured: Measured) -> None:
         assert {*METRICS, *(f"vllm_bench_{metric}" for metric in METRICS)} <= event["figures"].keys()
 
 
-def test_nothing_of_the_server_is_left(measured: Measured) -> None:
+def test_nothing_of_the_server_is_left(measured: Measured, vllm_cache: Path) -> None:
     (log,) = (measured.folder / "sessions" / "logs").rglob("*-server.log")
     assert "Application startup complete" in log.read_text()
-    cache = str(measured.folder.parent / "cache")
-    left = [process for process in psutil.process_iter(["cmdline"]) if cache in " ".join(process.info["cmdline"] or [])]
-    assert not left
+    command_lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert not [line for line in command_lines if str(vllm_cache) in line]

@@ -5,6 +5,7 @@ Cores are shared where this runs: what is looked at are the counts, and the timi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,15 +39,13 @@ def check(measured: Measured, file: str) -> None:
     assert {entry.group for entry in measured.session.accuracy} == {row.group.id for row in planned.values()}
 
 
-def test_generate_serves_its_users(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("load")
-    measured = measure("load", folder, "tests/load/test_generate_users.py", quiet=False)
+def test_generate_serves_its_users(tmp_path: Path, cache: Path) -> None:
+    measured = measure("load", tmp_path, "tests/load/test_generate_users.py", quiet=False, cache=cache)
     check(measured, "load-cpu.toml")
     assert "onnx.int8.generate.ramp.c5.p7.o100" in measured.out.split("session:")[-1], "the two are shown side by side"
 
 
 @needs_vllm
-def test_vllm_serves_a_hundred(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("load")
-    measured = measure("load_vllm_cpu", folder, f"--perf-python={VLLM_PYTHON}", quiet=False)
+def test_vllm_serves_a_hundred(tmp_path: Path, vllm_cache: Path) -> None:
+    measured = measure("load_vllm_cpu", tmp_path, f"--perf-python={VLLM_PYTHON}", quiet=False, cache=vllm_cache)
     check(measured, "load-vllm-cpu.toml")

@@ -26,11 +26,17 @@ pytestmark = [pytest.mark.e2e, needs_vllm]
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(tmp_path_factory: pytest.TempPathFactory, vllm_cache: Path) -> Measured:
     """`pytest -m vllm_cpu` itself: every row of its matrix, by vLLM in an environment of its own; then traced."""
-    return measure(
-        "vllm_cpu", tmp_path_factory.mktemp("run"), f"--perf-python={VLLM_PYTHON}", "--perf-trace", quiet=False
-    )
+    folder = tmp_path_factory.mktemp("run")
+    return measure("vllm_cpu", folder, f"--perf-python={VLLM_PYTHON}", "--perf-trace", quiet=False, cache=vllm_cache)
+
+
+@pytest.fixture
+def checkpoint(measured: Measured, vllm_cache: Path) -> Path:
+    """The tiny model as vLLM loads it."""
+    (folder,) = vllm_cache.glob("*.checkpoint.*/")
+    return folder
 
 
 def test_every_row_did_the_work_that_was_planned(measured: Measured) -> None:
@@ -108,7 +114,7 @@ def test_a_same_night_passes_and_a_slower_one_fails(measured: Measured, tmp_path
     assert tokgate("judge", slower, "--baselines", store) == 1
 
 
-def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: Measured) -> None:
+def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(checkpoint: Path) -> None:
     """vLLM works in a process of its own, which the kernel may kill for memory while the worker lives on."""
     killed: list[int] = []
 
@@ -121,31 +127,30 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(measured: M
 
     # vLLM tells that its engine died, or, killed at another moment, waits for it for ever: then the worker ends itself.
     with pytest.raises(MeasurementError, match=r"vllm worker failed: (EngineDeadError|a process of the engine ended)"):
-        run_launch(_plan(measured, rounds=100), str(VLLM_PYTHON), kill_engine)
+        run_launch(_plan(checkpoint, rounds=100), str(VLLM_PYTHON), kill_engine)
     deadline_s = time.monotonic() + 20
     while any(map(psutil.pid_exists, killed)) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert not any(map(psutil.pid_exists, killed))
 
 
-def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(measured: Measured) -> None:
+def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(checkpoint: Path) -> None:
     with pytest.raises(MeasurementError, match="unexpected keyword argument 'enforce_lazy'"):
-        run_launch(_plan(measured, enforce_lazy=True), str(VLLM_PYTHON), lambda scenario: None)
+        run_launch(_plan(checkpoint, enforce_lazy=True), str(VLLM_PYTHON), lambda scenario: None)
 
 
-def test_memory_that_does_not_suffice_is_told_with_vllms_own_figures(measured: Measured) -> None:
+def test_memory_that_does_not_suffice_is_told_with_vllms_own_figures(checkpoint: Path) -> None:
     """vLLM's error points at a cause that stands in the log of another process."""
     environment = {"VLLM_CPU_KVCACHE_SPACE": "100000"}
     with pytest.raises(MeasurementError, match=r"first error in its log: ValueError: .* memory .*\(100000.0 GiB\)"):
-        run_launch(_plan(measured, environment=environment), str(VLLM_PYTHON), lambda scenario: None)
+        run_launch(_plan(checkpoint, environment=environment), str(VLLM_PYTHON), lambda scenario: None)
 
 
-def _plan(measured: Measured, rounds: int = 1, **settings: Any) -> LaunchPlan:
-    (model_dir,) = (measured.folder.parent / "cache").glob("*.checkpoint.*/")
+def _plan(checkpoint: Path, rounds: int = 1, **settings: Any) -> LaunchPlan:
     return LaunchPlan(
         schema=PLAN_SCHEMA,
         engine="vllm",
-        model_dir=str(model_dir),
+        model_dir=str(checkpoint),
         vocab_size=2000,
         settings={
             "dtype": "bfloat16",

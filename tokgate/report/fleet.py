@@ -13,7 +13,7 @@ from rich.text import Text
 from tokgate.fleet.node import NodeReport
 from tokgate.fleet.peers import LEAST_PEERS, Standing
 from tokgate.gate.verdict import Outcome, RowVerdict, to_json
-from tokgate.report.terminal import worst
+from tokgate.report.rows_table import worst
 from tokgate.report.words import regressions, reservations
 
 _STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INVALID: "bold red"}

@@ -1,66 +1,58 @@
-"""The one table: scenario, throughput, TTFT, TPOT, change with its interval, verdict. 80 columns suffice."""
+"""What pytest's summary and `tokgate judge` show of a session: its rows, what was blind, the verdict; in 80 columns."""
 
 from __future__ import annotations
 
 import io
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
-from tokgate.report.figures import scenarios_by_group, typical
+from tokgate.gate.verdict import SessionVerdict, Verdict
+from tokgate.report.bar import BOX, Signs, signs_for
 from tokgate.report.groups import gpu_lines, heading_facts
 from tokgate.report.reference import reference_lines
+from tokgate.report.rows_table import Layout, Line, lines_of, with_interval
 from tokgate.report.trace_lines import trace_lines
-from tokgate.report.units import text_of
-from tokgate.session import Row, Session
+from tokgate.session import Session
 
 if TYPE_CHECKING:
     from tokgate.run import DeviceRun
 
-_STYLES = {
-    Verdict.REGRESSED: "bold red",
-    Verdict.INVALID: "bold red",
-    Verdict.PASS: "green",
-    Verdict.IMPROVED: "bold green",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.NO_BASELINE: "yellow",
-    Verdict.DRIFT: "yellow",
-}
-_SEVERITY = (
-    Verdict.INVALID,
-    Verdict.REGRESSED,
-    Verdict.NO_BASELINE,
-    Verdict.INCONCLUSIVE,
-    Verdict.DRIFT,
-    Verdict.IMPROVED,
-    Verdict.PASS,
-)
-_CHANGE_WIDTH = 30
-_NAME_WIDTH = 13
-_COLUMNS = (("", _NAME_WIDTH, "left"), ("tok/s", 6, "right"), ("TTFT", 7, "right"), ("TPOT", 7, "right"),
-            ("worse by [interval]", _CHANGE_WIDTH, "left"), ("verdict", 12, "left"))  # fmt: skip
-# The column of the throughput needs no name, and the longest name no more than this.
-_LABELS = {"output_throughput": "", "cpu_time_per_token": "cpu "}
 _REASONS_SHOWN = 3
+# The widest that is pleasant to read; a log has no width of its own and gets pytest's 80.
+_MOST_WIDTH = 100
+# With -q: rows that need a reader, and no more of them than one can look at.
+_NEEDED = (Verdict.REGRESSED, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.DRIFT)
+_QUIET_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Look:
+    """Columns of the terminal, the signs that it can write, and whether to say only what must be known."""
+
+    width: int = 80
+    signs: Signs = BOX
+    quiet: bool = False
 
 
 def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     """Writes the run's table into pytest's summary, and where its session file is."""
     session = run.session()
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
-    width = max(min(terminalreporter._tw.fullwidth, 100), _least_width(session))
+    writer = terminalreporter._tw
+    encoding = getattr(writer._file, "encoding", None)
+    look = Look(min(writer.fullwidth, _MOST_WIDTH), signs_for(encoding), terminalreporter.verbosity < 0)
     text = io.StringIO()
-    console = Console(file=text, width=width, force_terminal=terminalreporter.hasmarkup, highlight=False)
-    console.print(render(session, run.shown_verdict(), run.skipped()))
-    terminalreporter.write(text.getvalue())
-    for line in [*trace_lines(run.results), *closing_words(session, run.session_path)]:
+    console = Console(file=text, width=look.width, force_terminal=terminalreporter.hasmarkup, highlight=False)
+    console.print(render(session, run.shown_verdict(), run.skipped(), look))
+    table = [line.rstrip() for line in text.getvalue().splitlines()]
+    closing = closing_words(session, run.session_path)
+    for line in [*table, *(closing[-1:] if look.quiet else [*trace_lines(run.results), *closing])]:
         terminalreporter.write_line(line)
 
 
@@ -73,53 +65,35 @@ def closing_words(session: Session, path: Path) -> list[str]:
 
 def print_verdict(session: Session, verdict: SessionVerdict, skipped: dict[str, str] | None = None) -> None:
     """Prints a judged session to standard output."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console = Console(highlight=False)
+    look = Look(min(console.width, _MOST_WIDTH), signs_for(console.encoding))
     console.print(Text(f"{session.id}: {session.machine_id}, profile {session.profile}", style="bold"))
-    console.print(render(session, verdict, skipped or {}))
+    console.print(render(session, verdict, skipped or {}, look))
 
 
-def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str]) -> RenderableType:
+def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str], look: Look) -> RenderableType:
     """The table of a session, what was blind above it, and what must be read beside it below."""
+    groups = lines_of(session, verdict)
+    shown = _needed(groups) if look.quiet else groups
+    layout = Layout.of(shown, look.width, look.signs)
     parts: list[RenderableType] = [*_blind_lines(verdict), *map(Text, reference_lines(session))]
-    for group, scenarios in scenarios_by_group(session.rows).items():
-        parts += _group_lines(session, group, scenarios)
-        parts.append(_table(group, scenarios, session.rows, verdict))
+    for group, lines in shown.items():
+        scenarios = [f"{group}.{line.name}" for line in lines]
+        parts += [Text(group, style="bold")] if look.quiet else _group_lines(session, group, scenarios)
+        parts.append(layout.table(lines))
+    parts += [Text(layout.legend, style="dim")] if layout.legend and not look.quiet else []
     parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
     parts += _closing_lines(verdict)
     return Group(*parts)
 
 
-def _table(group: str, scenarios: Sequence[str], rows: Sequence[Row], verdict: SessionVerdict) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    longest = max(len(scenario.removeprefix(f"{group}.")) for scenario in scenarios)
-    for name, least, side in _COLUMNS:
-        width = least if name else max(least, longest)
-        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
-    for scenario in scenarios:
-        values = {row.metric: row for row in rows if row.scenario == scenario}
-        judged = worst(verdict.of_scenario(scenario))
-        table.add_row(
-            Text(scenario.removeprefix(f"{group}.")),
-            *(_value(values.get(metric), verdict) for metric in ("output_throughput", "ttft", "tpot")),
-            Text(_change(judged)),
-            Text(str(judged.verdict), style=_STYLES[judged.verdict]) if judged else "",
-        )
-    return table
-
-
-def _least_width(session: Session) -> int:
-    """80 columns, and what a server's rows need for longer names."""
-    groups = scenarios_by_group(session.rows).items()
-    names = [scenario.removeprefix(f"{group}.") for group, scenarios in groups for scenario in scenarios]
-    return 80 + max([0, *(len(name) - _NAME_WIDTH for name in names)])
-
-
-def worst(rows: Iterable[RowVerdict]) -> RowVerdict | None:
-    """Of a scenario's gated rows the one to show: the gravest verdict; of equals the throughput."""
-    gated = [row for row in rows if row.gated]
-    if not gated:
-        return None
-    return min(gated, key=lambda row: (_SEVERITY.index(row.verdict), row.metric != "output_throughput"))
+def _needed(groups: Mapping[str, Sequence[Line]]) -> dict[str, list[Line]]:
+    """The first rows that need a reader, by group; the counts at the end tell of all."""
+    found = [(group, line) for group, lines in groups.items() for line in lines if line.verdict in _NEEDED]
+    needed: dict[str, list[Line]] = {}
+    for group, line in found[:_QUIET_ROWS]:
+        needed.setdefault(group, []).append(line)
+    return needed
 
 
 def _near(path: Path) -> str:
@@ -142,30 +116,6 @@ def _group_lines(session: Session, group: str, scenarios: Sequence[str]) -> list
     return lines
 
 
-def _value(row: Row | None, verdict: SessionVerdict) -> str:
-    """The value that was judged: of a row in pairs the candidate's there."""
-    if row is None:
-        return ""
-    judged = verdict.row(*row.key)
-    value = judged.current_value if judged else None
-    return text_of(typical(row) if value is None else value, row.unit).removesuffix(" tok/s")
-
-
-def _change(row: RowVerdict | None) -> str:
-    """The change, its interval, and whether pairs showed it: without decimals where that is too long."""
-    if row is None or row.change_pct is None:
-        return ""
-    label = _LABELS.get(row.metric, f"{row.metric} ")
-    paired = " paired" if row.pairs else ""
-    long, short = (f"{label}{_with_interval(row.change_pct, row.ci_pct, digits)}{paired}" for digits in (1, 0))
-    return long if len(long) <= _CHANGE_WIDTH else short
-
-
-def _with_interval(change_pct: float, ci_pct: tuple[float, float] | None, digits: int) -> str:
-    interval = f" [{ci_pct[0]:+.{digits}f}, {ci_pct[1]:+.{digits}f}]" if ci_pct else ""
-    return f"{change_pct:+.{digits}f}%{interval}"
-
-
 def _blind_lines(verdict: SessionVerdict) -> list[Text]:
     blind = verdict.blind
     if not blind:
@@ -186,7 +136,7 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
 def _closing_lines(verdict: SessionVerdict) -> list[Text]:
     lines = []
     if verdict.suite.change_pct is not None:
-        change = _with_interval(verdict.suite.change_pct, verdict.suite.ci_pct, 1)
+        change = with_interval(verdict.suite.change_pct, verdict.suite.ci_pct, 1)
         lines.append(Text(f"all {verdict.suite.rows} gated rows: {change} {verdict.suite.verdict}"))
     lines += [Text(f"note: {note}") for note in verdict.notes]
     lines += [

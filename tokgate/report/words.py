@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tokgate.gate.explain import PARTS, explain
 from tokgate.gate.history import Baselines
@@ -28,10 +29,36 @@ def regressions(session: Session, verdict: SessionVerdict, baselines: Baselines)
     for scenario in dict.fromkeys(row.scenario for row in slower):
         yield from (words_of(row) for row in slower if row.scenario == scenario)
         yield from (f"  {line}" for line in what_moved(session, verdict, baselines, scenario))
-        yield f"  again: pytest -m {session.machine_kind} --perf-profile={session.profile} -k '[{scenario}]'"
+        yield f"  {again(session, scenario)}"
+
+
+def again(session: Session, scenario: str) -> str:
+    """The command that measures one scenario of a stored session again."""
+    return f"again: pytest -m {session.machine_kind} --perf-profile={session.profile} -k '[{scenario}]'"
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Rows of one verdict and for one reason; `why` begins with what the first of them measured, if anything."""
+
+    rows: Sequence[RowVerdict]
+    why: Sequence[str]
+
+    @property
+    def others(self) -> str:
+        """Beside the first."""
+        more = len(self.rows) - 1
+        return f" and {more} more row{'s' if more > 1 else ''}" if more else ""
 
 
 def reservations(verdict: SessionVerdict) -> Iterator[str]:
+    """What `reserved` finds, in words."""
+    for found in reserved(verdict):
+        first = found.rows[0]
+        yield "\n  ".join([f"{first.verdict} {first.scenario} {first.metric}{found.others}", *found.why])
+
+
+def reserved(verdict: SessionVerdict) -> Iterator[Reservation]:
     """Why gated rows are neither PASS nor REGRESSED, rows with the same reason together; for an invalid session none.
 
     Its own reasons say all of that.
@@ -43,11 +70,9 @@ def reservations(verdict: SessionVerdict) -> Iterator[str]:
         if row.gated and row.verdict in _RESERVED:
             # What a row measured differs from row to row; what stands after it is the reason.
             rows.setdefault((row.verdict, row.why[1:] or row.why), []).append(row)
-    for (kind, why), alike in rows.items():
+    for (_, why), alike in rows.items():
         first = alike[0]
-        others = f" and {len(alike) - 1} more rows" if len(alike) > 1 else ""
-        seen = [first.why[0]] if first.why[1:] else []
-        yield "\n  ".join([f"{kind} {first.scenario} {first.metric}{others}", *seen, *why])
+        yield Reservation(alike, [*first.why[:1], *why] if first.why[1:] else why)
 
 
 def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
@@ -59,3 +84,7 @@ def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
         f"{row.current_value:.4g} {row.unit}, in {row.pairs} pairs"
         for row in sorted(paired, key=lambda row: -(row.change_pct or 0))
     ]
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, SuiteVerdict, Verdict
+from tokgate.report.bar import ASCII, BOX
 from tokgate.report.figures import figures, typical
-from tokgate.report.terminal import render, worst
+from tokgate.report.rows_table import Layout, Line, worst
+from tokgate.report.terminal import Look, render
 from tokgate.report.units import text_of
 from tokgate.session import Row, Session
 
@@ -32,6 +37,8 @@ def shown(
     pairs: int = 0,
     software: dict[str, str] | None = None,
     telemetry: dict[str, object] | None = None,
+    look: Look | None = None,
+    color: bool = False,
     **provenance: object,
 ) -> str:
     rows = [row("output_throughput", 12345.0, "tok/s"), row("ttft", 1.234, "s"), row("tpot", 0.01234, "s")]
@@ -45,36 +52,89 @@ def shown(
     judged = RowVerdict(ID, metric, verdict, (), change_pct=-12.345, ci_pct=(-15.5, 100.25), mde_pct=30.0,
                         margin_pct=20.0, tolerance_pct=2.0, sessions=5, pairs=pairs)  # fmt: skip
     text = io.StringIO()
-    console = Console(file=text, width=80, highlight=False)
-    console.print(render(session, SessionVerdict("s", Outcome.PASS, (judged,), SuiteVerdict(None, ("1 of 2",))), {}))
+    console = Console(file=text, width=80, highlight=False, force_terminal=color)
+    found = SessionVerdict("s", Outcome.PASS, (judged,), SuiteVerdict(None, ("1 of 2",)))
+    console.print(render(session, found, {}, look or Look()))
     return text.getvalue()
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
-@pytest.mark.parametrize("metric", ["output_throughput", "ttft"])
-def test_80_columns_suffice(verdict: Verdict, metric: str) -> None:
-    lines = shown(verdict, metric).splitlines()
+@pytest.mark.parametrize("metric", ["output_throughput", "ttft", "cpu_time_per_token"])
+@pytest.mark.parametrize("pairs", [0, 12])
+def test_80_columns_suffice(verdict: Verdict, metric: str, pairs: int) -> None:
+    """For the change and its interval, in figures and as a bar, of a row with a long name and a long interval."""
+    lines = shown(verdict, metric, pairs).splitlines()
     (line,) = [line for line in lines if line.startswith("b8.p128.o256")]
-    assert str(verdict) in line
-    assert "-12.3% [-15.5, +100.2]" in line
+    assert line.rstrip().endswith(f" {verdict}")
+    assert any(change in line for change in ("-12.3% [-15.5, +100.2]", "-12% [-16, +100]"))
+    assert " p " in line or not pairs
+    assert all(sign in line for sign in (BOX.change, BOX.interval, BOX.zero_within, BOX.margin_within, BOX.above))
     assert max(map(len, lines)) <= 80
-    assert "…" not in line
+    assert "…" not in "".join(lines)
 
 
-@pytest.mark.parametrize(
-    ("metric", "text"),
-    [
-        ("output_throughput", "-12.3% [-15.5, +100.2] paired"),
-        ("ttft", "ttft -12% [-16, +100] paired"),
-        ("cpu_time_per_token", "cpu -12% [-16, +100] paired"),
-    ],
-)
-def test_a_paired_row_says_so_in_80_columns(metric: str, text: str) -> None:
-    lines = shown(Verdict.INCONCLUSIVE, metric, pairs=12).splitlines()
-    (line,) = [line for line in lines if line.startswith("b8.p128.o256")]
-    assert text in line
-    assert "INCONCLUSIVE" in line
-    assert max(map(len, lines)) <= 80
+def test_a_stream_that_cannot_write_lines_gets_ascii() -> None:
+    text = shown(Verdict.INCONCLUSIVE, look=Look(signs=ASCII))
+    assert text.isascii()
+    (line,) = [line for line in text.splitlines() if line.startswith("b8.p128.o256")]
+    assert all(sign in line for sign in (ASCII.change, ASCII.interval, ASCII.zero_within, ASCII.margin, ASCII.above))
+
+
+def test_colour_is_only_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says nothing that is not there without it."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    colored = shown(Verdict.REGRESSED, color=True)
+    assert "\x1b[1;31m" in colored
+    plain = shown(Verdict.REGRESSED)
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in shown(Verdict.REGRESSED, color=True)
+
+
+def lines(*names: str, change: float = 4.1, pairs: int = 0, value: str = "123456") -> dict[str, list[Line]]:
+    judged = RowVerdict(ID, "output_throughput", Verdict.INCONCLUSIVE, (), change_pct=change,
+                        ci_pct=(change - 6, change + 5), margin_pct=20.0, pairs=pairs)  # fmt: skip
+    return {"group": [Line(name, (value, "93.7 ms", "79.5 ms"), judged) for name in names]}
+
+
+@given(st.integers(60, 100), st.text("b0123456789.po", min_size=1, max_size=17), st.floats(-99, 99), st.booleans())
+def test_a_table_is_as_wide_as_the_terminal_where_names_allow_it(
+    width: int, name: str, change: float, paired: bool
+) -> None:
+    """The longest name of the scenarios has 16 letters: b200.p1000.o1000. A bar is there where it has room."""
+    layout = Layout.of(lines(name, change=change, pairs=12 * paired), width)
+    text = io.StringIO()
+    Console(file=text, width=200).print(layout.table(lines(name, change=change, pairs=12 * paired)["group"]))
+    drawn = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, drawn)) <= max(width, 80)
+    assert "…" not in text.getvalue()
+    if width >= 80:
+        assert layout.bar >= 7, "80 columns have room for a bar"
+
+
+def test_decimals_go_before_the_bar_does() -> None:
+    """A name as long as they come, 80 columns: the change without decimals, and its bar."""
+    layout = Layout.of(lines("b200.p1000.o1000", change=-88.8), 80)
+    assert layout.bar >= 7
+    assert layout.change < len("-88.8% [-94.8, -83.8]")
+
+
+def test_rows_that_were_compared_with_nothing_leave_the_bar_out() -> None:
+    layout = Layout.of(
+        {"group": [Line("b1.p5.o50", ("12.5", "", ""), RowVerdict(ID, "ttft", Verdict.INVALID, ()))]}, 80
+    )
+    assert (layout.bar, layout.legend) == (0, "")
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_quiet_shows_rows_that_need_a_reader_and_the_counts(verdict: Verdict) -> None:
+    text = shown(verdict, look=Look(quiet=True))
+    needed = verdict in (Verdict.REGRESSED, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.DRIFT)
+    assert ("b8.p128.o256" in text) == needed
+    assert f"PASS: 1 {verdict}" in text
+    assert len(text.splitlines()) <= (6 if needed else 3)
 
 
 REFERENCE = {"python": "3.11.7", "software": {"onnxruntime": "1.30.0", "torch": "none"}, "pairs": 12}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tokgate.errors import InputError
+from tokgate.gate.scale import launch_values
 from tokgate.report.html.blocks import (
     Cell,
     Chart,
@@ -32,8 +33,9 @@ from tokgate.report.html.summary import provenance
 from tokgate.report.units import text_of
 from tokgate.scenario import PRECISIONS
 
-_METRICS = {"e2el": "Inference time", "output_throughput": "Speed"}
+_METRICS = {"e2el": "Inference time", "output_throughput": "Tokens a second"}
 _SIDES = ("A", "B")
+_COMPARED = ("Machine", "Software")
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,18 @@ def compare_page(first: SessionFacts, second: SessionFacts, made: str) -> Page:
         Section(
             "runs",
             "Repeated runs",
-            "Each dot is one run, in the order of the launches; the dashed line is the value that is judged. Where the "
-            "two differ by more than tenfold the axis is logarithmic.",
+            "Each dot is one run, a whole batch from the first prompt to the last token, in the order of the launches; "
+            "the dashed line is the value that is judged. Where the two differ by more than tenfold the axis is "
+            "logarithmic.",
             [Charts(charts, _legend(first, second), ("rows",))],
         ),
         Section("pairs", "Pair by pair", "Rows that do the same work.", [_table(found, source)]),
+        Section(
+            "differences",
+            "What else differs",
+            "Of the machines and of the software: any of it may be why one is faster.",
+            [_differences(first, second, source)],
+        ),
     ]
     return Page(f"tokgate: {first.session.machine_id} and {second.session.machine_id}",
                 [Part("comparison", _summary(first, second, found), sections)], made)  # fmt: skip
@@ -117,7 +126,7 @@ def _shapes(facts: SessionFacts) -> str:
 
 
 def _label(pair: Pair) -> str:
-    shape = ".".join(pair.a.scenario.split(".")[-3:])
+    shape = _shape(pair.a.scenario)
     if pair.a.scenario == pair.b.scenario:
         return pair.a.name
     return f"{pair.a.name.removesuffix(f'.{shape}')} and {pair.b.name.removesuffix(f'.{shape}')}, {shape}"
@@ -145,7 +154,7 @@ def _summary(first: SessionFacts, second: SessionFacts, found: Sequence[Pair]) -
     return Summary(
         tone="",
         verdict="COMPARISON",
-        sentence=_sentence(found[0]),
+        sentence=_sentence(found[0], first, second),
         where=f"A: {first.session.machine_id}, {first.file} · B: {second.session.machine_id}, {second.file}",
         notes=list(_notes(first, second)),
         facts=[
@@ -156,14 +165,36 @@ def _summary(first: SessionFacts, second: SessionFacts, found: Sequence[Pair]) -
     )
 
 
-def _sentence(pair: Pair) -> str:
-    """The first pair in words: which of the two is faster, and by what factor."""
+def _sentence(pair: Pair, first: SessionFacts, second: SessionFacts) -> str:
+    """The first pair in words: which of the two is faster, by what factor, if their launches tell them apart."""
     if not _has(pair, "output_throughput"):
         return f"A and B: {_label(pair)}."
-    a, b = pair.a.rows["output_throughput"].value, pair.b.rows["output_throughput"].value
-    fast, slow, name, other = (a, b, "A", "B") if a > b else (b, a, "B", "A")
-    speeds = f"{text_of(fast, 'tok/s')} against {text_of(slow, 'tok/s')}"
-    return f"{name} generates {_times(fast / slow)} as fast as {other}: {speeds}, in {_label(pair)}."
+    told = zip(_SIDES, (first, second), (pair.a, pair.b), strict=True)
+    a, b = [_Named.of(mark, facts, side) for mark, facts, side in told]
+    fast, slow = (a, b) if a.value > b.value else (b, a)
+    speeds = f"{text_of(fast.value, 'tok/s')} against {text_of(slow.value, 'tok/s')} at {_shape(pair.a.scenario)}"
+    if min(fast.launches) <= max(slow.launches):
+        return f"{a.name} and {b.name} cannot be told apart by these launches: {speeds}."
+    return f"{fast.name} generates {_times(fast.value / slow.value)} as fast as {slow.name}: {speeds}."
+
+
+@dataclass(frozen=True)
+class _Named:
+    """One side's throughput in tok/s, of its launches too."""
+
+    name: str
+    value: float
+    launches: Sequence[float]
+
+    @classmethod
+    def of(cls, mark: str, facts: SessionFacts, side: Side) -> _Named:
+        row = side.rows["output_throughput"]
+        rows = side.name.removesuffix(f".{_shape(side.scenario)}")
+        return cls(f"{mark} ({facts.session.machine_id} {rows})", row.value, launch_values(row.row.launches))
+
+
+def _shape(scenario: str) -> str:
+    return ".".join(scenario.split(".")[-3:])
 
 
 def _notes(first: SessionFacts, second: SessionFacts) -> Iterator[str]:
@@ -193,6 +224,19 @@ def _line(pair: Pair) -> TableRow:
         ratio = pair.b.rows["output_throughput"].value / pair.a.rows["output_throughput"].value
         return TableRow([*cells, (_times(ratio), ratio)])
     return TableRow([*cells, ("", None)])
+
+
+def _differences(first: SessionFacts, second: SessionFacts, source: str) -> Table:
+    """Facts that both tell and tell differently, and what one of them alone has."""
+    columns = [Column("what"), Column("A"), Column("B")]
+    sides = [dict(_facts(facts)) for facts in (first, second)]
+    names = dict.fromkeys(name for side in sides for name in side)
+    values = [(name, [side.get(name, "") for side in sides]) for name in names]
+    return Table("differences", columns, [TableRow([name, a, b]) for name, (a, b) in values if a != b], source)
+
+
+def _facts(facts: SessionFacts) -> Iterator[tuple[str, str]]:
+    yield from (entry for told in provenance(facts) if told.title in _COMPARED for entry in told.entries)
 
 
 def _cell(row: RowFacts | None) -> Cell:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tokgate.gate.explain import PARTS
 from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, Verdict
 from tokgate.report.html.blocks import Facts, Finding, Summary
-from tokgate.report.html.data import SessionFacts, short_names
+from tokgate.report.html.data import SessionFacts
 from tokgate.report.html.figures.base import metric_name
-from tokgate.report.words import reservations, what_moved
+from tokgate.report.html.sentence import Reason, reasons, sentence
+from tokgate.report.words import again, reserved, what_moved
 
 _WORDS = {
     Outcome.PASS: ("PASS", Verdict.PASS),
@@ -20,6 +21,8 @@ _WORDS = {
     Outcome.NO_BASELINE: ("NO BASELINE", Verdict.NO_BASELINE),
 }
 _MOST_SHOWN = 12
+# The change, and what of it is certain.
+_WHY_SHOWN = 2
 
 
 def summary(facts: SessionFacts) -> Summary:
@@ -37,55 +40,6 @@ def summary(facts: SessionFacts) -> Summary:
     )
 
 
-def sentence(facts: SessionFacts) -> str:
-    """The verdict, as one would say it."""
-    verdict = facts.verdict
-    gated = [row for row in verdict.rows if row.gated]
-    rows = count(len(gated), "gated row")
-    if verdict.outcome is Outcome.INVALID:
-        invalid = sum(row.verdict is Verdict.INVALID for row in gated)
-        what = "this session" if invalid in (0, len(gated)) else f"{invalid} of {rows}"
-        reasons = _reasons(facts)
-        why = reasons[0].title if reasons else "see below"
-        more = f", and {count(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
-        return f"The figures of {what} cannot be believed: {why}{more}."
-    if verdict.outcome is Outcome.FAIL:
-        return _slower(facts, gated)
-    if verdict.outcome is Outcome.NO_BASELINE:
-        without = sum(row.verdict is Verdict.NO_BASELINE for row in gated)
-        return f"Nothing can be said of a change: {without} of {rows} have no accepted session to be held against."
-    if verdict.outcome is Outcome.INCONCLUSIVE:
-        open_rows = sum(row.verdict is Verdict.INCONCLUSIVE for row in gated)
-        return f"No slowdown is shown, and none is ruled out: {open_rows} of {rows} could not be settled."
-    better = sum(row.verdict is Verdict.IMPROVED for row in gated)
-    drifted = sum(row.verdict is Verdict.DRIFT for row in gated)
-    also = [f"{better} are faster" if better else "", f"{drifted} drifted with the host" if drifted else ""]
-    said = ", ".join(filter(None, also))
-    return f"Nothing got slower: {rows} hold against the accepted sessions{f', {said}' if said else ''}."
-
-
-def _slower(facts: SessionFacts, gated: Sequence[RowVerdict]) -> str:
-    slower = [row for row in gated if row.verdict is Verdict.REGRESSED]
-    broken = [limit for limit in facts.verdict.limits if limit.broken]
-    said = []
-    if slower:
-        worst = max(slower, key=lambda row: row.change_pct or 0.0)
-        change = f"{worst.change_pct:.1f}% worse" if worst.change_pct is not None else "worse"
-        what = f"{_short(facts, worst.scenario)} {metric_name(worst.metric)}"
-        most = "the worst is " if len(slower) > 1 else ""
-        said.append(f"{len(slower)} of {count(len(gated), 'gated row')} got slower: {most}{what}, {change}")
-    if broken:
-        said.append(f"{count(len(broken), 'limit')} broken: {broken[0].scenario} {broken[0].why}")
-    if not said:
-        said.append("All rows together got slower: " + "; ".join(facts.verdict.suite.why))
-    return "; ".join(said) + "."
-
-
-def _short(facts: SessionFacts, scenario: str) -> str:
-    group = next((row.group for row in facts.rows if row.row.scenario == scenario), scenario)
-    return scenario.replace(group, short_names(facts.groups).get(group, group), 1)
-
-
 def _failed(facts: SessionFacts) -> Iterator[Finding]:
     verdict = facts.verdict
     for limit in verdict.limits:
@@ -95,35 +49,36 @@ def _failed(facts: SessionFacts) -> Iterator[Finding]:
             )
     for row in verdict.rows:
         if row.gated and row.verdict is Verdict.REGRESSED:
-            moved = what_moved(facts.session, verdict, facts.baselines, row.scenario) if row.metric not in PARTS else []
-            yield Finding(str(row.verdict), f"{row.scenario} {metric_name(row.metric)}", [*row.why, *moved])
+            yield _slower_row(facts, row)
     if verdict.suite.verdict is Verdict.REGRESSED:
         yield Finding(str(Verdict.REGRESSED), "all gated rows together", list(verdict.suite.why))
-    yield from _reasons(facts)
-    for text in reservations(verdict):
-        first, *rest = text.splitlines()
-        kind, _, title = first.partition(" ")
-        yield Finding(kind, title, [line.strip() for line in rest])
+    yield from map(_invalid, reasons(facts))
+    for found in reserved(verdict):
+        first = found.rows[0]
+        yield Finding(str(first.verdict), f"{first.scenario} {metric_name(first.metric)}{found.others}", found.why)
 
 
-def _reasons(facts: SessionFacts) -> list[Finding]:
-    """Why the session is invalid; what is told of several scenarios stands once, with what differs below it."""
-    told: dict[str, list[tuple[str, str]]] = {}
-    for reason in facts.verdict.reasons:
-        subject, colon, words = reason.partition(": ")
-        if not colon or " " in subject:
-            subject, words = "", reason
-        clause, _, rest = words.partition("; ")
-        told.setdefault(clause, []).append((subject, rest))
-    return [_reason(clause, found) for clause, found in told.items()]
+def _slower_row(facts: SessionFacts, row: RowVerdict) -> Finding:
+    """By how much, which parts of a request moved, and how to see it again; all else is folded away."""
+    moved: list[str] = []
+    if row.metric not in PARTS:
+        moved = what_moved(facts.session, facts.verdict, facts.baselines, row.scenario)
+    parts = [line for line in moved if line.startswith(tuple(f"{part} ({metric})" for metric, part in PARTS.items()))]
+    return Finding(
+        str(row.verdict),
+        f"{row.scenario} {metric_name(row.metric)}",
+        [*row.why[:_WHY_SHOWN], *parts, again(facts.session, row.scenario)],
+        [*row.why[_WHY_SHOWN:], *(line for line in moved if line not in parts)],
+    )
 
 
-def _reason(clause: str, found: Sequence[tuple[str, str]]) -> Finding:
-    subject, rest = found[0]
-    if len(found) == 1:
-        return Finding(str(Verdict.INVALID), f"{subject}: {clause}" if subject else clause, [rest] if rest else [])
-    lines = [f"{subject}: {rest}" if rest else subject for subject, rest in found]
-    return Finding(str(Verdict.INVALID), f"{clause} ({len(found)} scenarios)", lines[:1], lines[1:])
+def _invalid(reason: Reason) -> Finding:
+    subject, rest = reason.told[0]
+    if len(reason.told) == 1:
+        title = f"{subject}: {reason.clause}" if subject else reason.clause
+        return Finding(str(Verdict.INVALID), title, [rest] if rest else [])
+    lines = [f"{subject}: {rest}" if rest else subject for subject, rest in reason.told]
+    return Finding(str(Verdict.INVALID), f"{reason.clause} ({len(reason.told)} scenarios)", lines[:1], lines[1:])
 
 
 def _few(found: list[Finding]) -> list[Finding]:
@@ -197,7 +152,3 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -32,13 +32,13 @@ _ROWS = (
 
 def rows_table(facts: SessionFacts) -> Table:
     """Gated rows first, the gravest first; each opens its history and the reasons."""
-    names = short_names(facts.groups)
     ordered = sorted(facts.rows, key=lambda row: (not row.row.gated, _grave(row)))
-    missing = {row.row.key for row in facts.rows}
-    lost = [row for row in facts.verdict.rows if row.key not in missing]
+    known = {row.row.key for row in facts.rows}
+    lost = [row for row in facts.verdict.rows if row.key not in known]
+    names = short_names([*facts.groups, *(row.scenario for row in lost)])
     rows = [_row(row, f"{names[row.group]}.{row.label}", detail_key(facts, row.key)) for row in ordered]
     rows += [
-        TableRow([row.scenario, _worded(row.verdict, row.gated), metric_name(row.metric), *[_NOTHING] * 6],
+        TableRow([names[row.scenario], _worded(row.verdict, row.gated), metric_name(row.metric), *[_NOTHING] * 6],
                  mark=str(row.verdict), why=row.why)
         for row in lost
     ]  # fmt: skip

@@ -34,10 +34,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Change:
-    """Software that differs from one session to the next that tells of it."""
+    """Software that differs from one session to the next that tells of it. `session`: the first that has it."""
 
     started: str
     session: str
+    profile: str
     name: str
     before: str
     now: str
@@ -79,12 +80,19 @@ def _group(scenario: str) -> str:
 
 
 def software_changes(seen: Sequence[Seen]) -> list[Change]:
-    """A version that differs from the last one that was told; what a session does not tell is no change."""
-    last: dict[str, str] = {}
+    """A version that differs from the one that was told last; what a session does not tell is no change.
+
+    Told of some of the same rows, in the same profile: other engines may have environments of their own.
+    """
     changes = []
-    for session in seen:
+    for place, session in enumerate(seen):
+        before = [earlier for earlier in reversed(seen[:place]) if _alike(earlier, session)]
         for name, version in sorted(session.software.items()):
-            if name in last and last[name] != version:
-                changes.append(Change(session.started, session.id, name, last[name], version))
-            last[name] = version
+            last = next((earlier.software[name] for earlier in before if name in earlier.software), version)
+            if last != version:
+                changes.append(Change(session.started, session.id, session.profile, name, last, version))
     return changes
+
+
+def _alike(one: Seen, other: Seen) -> bool:
+    return one.profile == other.profile and not one.rows.keys().isdisjoint(other.rows.keys())

@@ -17,13 +17,14 @@ from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.figures.history import Night, history
 from tokgate.report.html.figures.trend import Line, Mark, overview, trend
 from tokgate.report.html.nights import sources
-from tokgate.report.html.summary import count
 from tokgate.report.html.timeline import Change, Kind, Seen, collect, software_changes
 from tokgate.report.units import text_of
+from tokgate.report.words import count
 from tokgate.session import Session
 
 _METRICS = ("output_throughput", "ttft", "tpot", "e2el")
 _MOST_LINES = 8
+_LONGEST = 24
 
 
 def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines: Baselines, made: str) -> Page:
@@ -41,8 +42,8 @@ def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines
         Section(
             "overview",
             "All rows together",
-            "The mean of all rows of a profile, each against its own median over time; up is worse. Dotted lines: "
-            "software changed there; the table below says what.",
+            "The mean of all rows of a profile, each against its own median over time; up is worse. Numbered "
+            "lines: software changed there; the table below says what.",
             [*_overview(seen, kinds, changes, source), _changes_table(changes, source)],
         ),
         Section(
@@ -79,14 +80,30 @@ def _summary(machine: str, seen: Sequence[Seen], changes: Sequence[Change]) -> S
     )
 
 
-def _marks(changes: Sequence[Change]) -> list[Mark]:
+def _marks(changes: Sequence[Change], profile: str) -> list[Mark]:
+    """Of one profile's sessions, with the numbers that the table gives them."""
+    return [
+        Mark(
+            number,
+            found[0].started,
+            [f"{change.name} {_short(change.before)} → {_short(change.now)}" for change in found],
+        )
+        for number, found in _numbered(changes)
+        if found[0].profile == profile
+    ]
+
+
+def _numbered(changes: Sequence[Change]) -> Iterator[tuple[int, list[Change]]]:
+    """What changed from one session to the next, together, from 1 on."""
     by_session: dict[str, list[Change]] = {}
     for change in changes:
         by_session.setdefault(change.session, []).append(change)
-    return [
-        Mark(found[0].started, [f"{change.name} {change.before} → {change.now}" for change in found])
-        for found in by_session.values()
-    ]
+    yield from enumerate(by_session.values(), 1)
+
+
+def _short(version: str) -> str:
+    """Of a checksum what tells it from others."""
+    return version if len(version) <= _LONGEST else f"{version[: _LONGEST - 1]}…"
 
 
 def _lines(
@@ -129,7 +146,7 @@ def _charts(
                 by_group.setdefault(group, []).append(line)
             for group, lines in by_group.items():
                 for label, lot in _lots(names[group], lines):
-                    views.append(View(trend(lot, _marks(changes)), (profile, metric_name(metric), label)))
+                    views.append(View(trend(lot, _marks(changes, profile)), (profile, metric_name(metric), label)))
     return [Chart("Rows over time", views, source, selects=("profile", "metric", "rows"))] if views else []
 
 
@@ -147,15 +164,23 @@ def _overview(
     for profile in _profiles(seen):
         lines = {metric_name(metric): [line for _, line in _lines(seen, kinds, profile, metric)] for metric in _METRICS}
         views.append(
-            View(overview({name: found for name, found in lines.items() if found}, _marks(changes)), (profile,))
+            View(
+                overview({name: found for name, found in lines.items() if found}, _marks(changes, profile)), (profile,)
+            )
         )
     return [Chart("Mean of all rows", views, source, selects=("profile",))] if views else []
 
 
 def _changes_table(changes: Sequence[Change], source: str) -> Table:
-    columns = [Column("from"), Column("what"), Column("before"), Column("now"), Column("first seen in")]
-    rows = [TableRow([_minute(one.started), one.name, one.before, one.now, one.session]) for one in reversed(changes)]
-    return Table("software changes", columns, rows, source)
+    columns = [Column("mark", number=True), Column("from"), Column("what"), Column("before"), Column("now"),
+               Column("first seen in")]  # fmt: skip
+    rows = [
+        TableRow([(str(number), float(number)), _minute(one.started), one.name, _short(one.before), _short(one.now),
+                  one.session])
+        for number, found in _numbered(changes)
+        for one in found
+    ]  # fmt: skip
+    return Table("software changes", columns, rows[::-1], source)
 
 
 def _sessions_table(seen: Sequence[Seen], source: str) -> Table:

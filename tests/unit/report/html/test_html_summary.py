@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ from nights import MODEL, accepted, judged, night, nights
 
 from tokgate.gate.verdict import Outcome
 from tokgate.report.html.data import SessionFacts
-from tokgate.report.html.summary import sentence, summary
+from tokgate.report.html.sentence import sentence
+from tokgate.report.html.summary import summary
 from tokgate.report.html.tables import rows_table, scenarios_table
 
 pytestmark = pytest.mark.unit
@@ -42,6 +44,32 @@ def test_a_slower_row_is_named_with_its_change_and_what_moved(store: Path) -> No
         f"{scenario} tok/s", f"{scenario} TTFT", "all gated rows together",
     ]  # fmt: skip
     assert any("decode (tpot)" in line for found in told.findings for line in found.lines)
+    assert told.findings[0].lines[-1] == f"again: pytest -m cpu --perf-profile=nightly -k '[{scenario}]'"
+    assert any("launch to launch" in line for line in told.findings[0].more), "the rest is folded"
+
+
+def test_what_was_not_judged_is_told_beside_what_got_slower(store: Path) -> None:
+    """Rows that nobody accepted must not look as if they had passed."""
+    session = night("sixth", day=6, slower=1.0)
+    renamed = [
+        msgspec.structs.replace(row, scenario=row.scenario.replace("fp32.b4", "fp32.b5")) for row in session.rows
+    ]
+    told = sentence(judged(msgspec.structs.replace(session, rows=renamed), store))
+    assert re.search(r"of \d+ gated rows got slower: .* worse; .*2 have no accepted session\.$", told), told
+
+
+def test_a_pass_beside_rows_without_a_baseline_says_both(store: Path) -> None:
+    session = night("sixth", day=6)
+    fresh = [
+        msgspec.structs.replace(row, scenario=row.scenario.replace("b8.", "b9."))
+        for row in session.rows
+        if "fp32.b8" in row.scenario
+    ]
+    told = sentence(judged(msgspec.structs.replace(session, rows=[*session.rows, *fresh]), store))
+    assert told == (
+        "Nothing is known to be slower: 12 of 14 gated rows hold against the accepted sessions, "
+        "2 have no accepted session."
+    )
 
 
 def test_an_invalid_session_tells_each_reason_once() -> None:
@@ -49,16 +77,33 @@ def test_an_invalid_session_tells_each_reason_once() -> None:
     reasons = [
         f"m.onnx.int8.b{number}.p5.o50: 0 of 6 planned rounds are usable; by pid {number}" for number in range(5)
     ]
-    session = night("bad", valid=False, reasons=[*reasons, "interrupted"])
-    facts = judged(session, Path("none"))
+    facts = judged(night("bad", valid=False, reasons=reasons), Path("none"))
     assert sentence(facts) == (
-        "The figures of this session cannot be believed: 0 of 6 planned rounds are usable (5 scenarios), "
-        "and 1 more reason."
+        "The figures of this session cannot be believed: 0 of 6 planned rounds are usable in 5 scenarios, "
+        "in the first as by pid 0."
     )
-    first, second = summary(facts).findings
-    assert first.lines == ["m.onnx.int8.b0.p5.o50: by pid 0"]
-    assert first.more[-1] == "m.onnx.int8.b4.p5.o50: by pid 4"
-    assert second.title == "interrupted"
+    (finding,) = summary(facts).findings
+    assert finding.lines == ["m.onnx.int8.b0.p5.o50: by pid 0"]
+    assert finding.more[-1] == "m.onnx.int8.b4.p5.o50: by pid 4"
+
+
+def test_an_invalid_session_says_first_what_is_true_of_all_of_it_and_by_whom_a_row_was_disturbed() -> None:
+    scenario = f"{MODEL}.onnx.int8.b8.p5.o50"
+    disturbed = (
+        f"{scenario}: 1 of 6 planned rounds are usable; others took 46% of the 2 cores (limit 5%; gcc pid 7: 0.5 s): "
+        "stop them, or measure at a quieter time"
+    )
+    told = sentence(judged(night("bad", valid=False, reasons=[disturbed]), Path("none")))
+    assert told == (
+        "The figures of this session cannot be believed: 1 of 6 planned rounds are usable in onnx.int8.b8.p5.o50 as "
+        "others took 46% of the 2 cores."
+    )
+    whole = "interrupted: only the launches that had ended are here"
+    facts = judged(night("bad", valid=False, reasons=[disturbed, whole]), Path("none"))
+    assert sentence(facts) == f"The figures of this session cannot be believed: {whole}; and 1 more reason."
+    assert [found.title for found in summary(facts).findings] == [
+        whole, f"{scenario}: 1 of 6 planned rounds are usable"
+    ]  # fmt: skip
 
 
 def test_without_a_baseline_nothing_is_said_of_a_change(tmp_path: Path) -> None:
@@ -95,7 +140,7 @@ def test_a_row_that_was_lost_is_in_the_table(store: Path) -> None:
     rows = [row for row in session.rows if not (row.metric == "ttft" and "fp32.b1" in row.scenario)]
     table = rows_table(judged(msgspec.structs.replace(session, rows=rows), store))
     lost = [row for row in table.rows if row.mark == "INVALID"]
-    assert [row.cells[:2] for row in lost] == [[f"{MODEL}.onnx.fp32.b1.p5.o50", "✖ INVALID"]]
+    assert [row.cells[:2] for row in lost] == [["onnx.fp32.b1.p5.o50", "✖ INVALID"]]
 
 
 def test_figures_that_no_scenario_has_are_left_out(tmp_path: Path) -> None:

@@ -41,7 +41,15 @@ def test_a_software_change_is_dated_by_the_first_session_that_has_it(held: Basel
     newer = night("later", day=9, software={"onnxruntime": "1.32.0", "uvloop": "0.23.0"})
     again = night("last", day=11, software={"onnxruntime": "1.32.0"})
     changes = software_changes(collect(files(again, newer), held).seen)
-    assert changes == [Change(newer.started, "later", "onnxruntime", "1.31.1", "1.32.0")]
+    assert changes == [Change(newer.started, "later", "nightly", "onnxruntime", "1.31.1", "1.32.0")]
+
+
+def test_environments_of_other_rows_or_profiles_are_no_change(held: Baselines) -> None:
+    """vLLM's environment holds other packages than ONNX Runtime's; so may that of another profile."""
+    vllm = night("vllm", day=9, engine="vllm", software={"onnxruntime": "none"})
+    smoke = night("smoke", day=10, profile="smoke", software={"onnxruntime": "1.33.0"})
+    same = night("same", day=11)
+    assert software_changes(collect(files(vllm, smoke, same), held).seen) == []
 
 
 def test_a_row_is_drawn_against_the_median_of_its_valid_sessions() -> None:
@@ -66,7 +74,10 @@ def test_the_page_says_that_it_is_no_gate_and_where_each_session_is_kept(held: B
         if trace.get("name") == "software changed"
     ]
     assert marked["x"] == [newer.started]
-    assert marked["text"] == ["onnxruntime 1.31.1 → 1.32.0"]
+    assert (marked["text"], marked["hovertext"]) == (["1"], ["onnxruntime 1.31.1 → 1.32.0"])
+    (change,) = sections["overview"][1]["rows"]
+    assert change["cells"][0][0] == "1", "the number on the axis is the table's"
+    assert change["cells"][2:] == ["onnxruntime", "1.31.1", "1.32.0", "later"]
     values = [trace["y"] for trace in sections["overview"][0]["views"][0]["figure"]["data"] if trace is not marked]
     assert all(len(value) == 4 for value in values), "an invalid session is in no mean"
 

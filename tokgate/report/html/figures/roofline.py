@@ -5,13 +5,14 @@ Williams, Waterman and Patterson 2009, CACM 52(4); what a step reads and compute
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokgate.gate.achieved import ARITHMETIC
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.data import RowFacts, SessionFacts, short_names
-from tokgate.report.html.figures.base import SERIES, figure, log_axis, text
+from tokgate.report.html.figures.base import SERIES, figure, text
+from tokgate.report.html.figures.ticks import value_axis
 from tokgate.report.units import text_of
 from tokgate.roofline import Peaks, Step, bound, floor_s, peaks_of, step_of
 
@@ -56,9 +57,13 @@ def roofline(facts: SessionFacts) -> Figure | None:
         data,
         460,
         showlegend=True,
-        xaxis=log_axis("arithmetic for each byte read, FLOP/B"),
-        yaxis=log_axis(unit),
+        xaxis=value_axis("arithmetic for each byte read, FLOP/B", _drawn(data, "x")),
+        yaxis=value_axis(unit, _drawn(data, "y")),
     )
+
+
+def _drawn(data: Sequence[Figure], side: str) -> list[float]:
+    return [value for trace in data for value in trace[side]]
 
 
 def _points(facts: SessionFacts) -> Iterator[_Point]:

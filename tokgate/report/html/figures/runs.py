@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.data import RowFacts
-from tokgate.report.html.figures.base import SERIES, SYMBOLS, UNITS, axis, figure, log_axis, text
+from tokgate.report.html.figures.base import SERIES, SYMBOLS, UNITS, axis, figure, text
+from tokgate.report.html.figures.ticks import value_axis
 from tokgate.report.units import text_of
 
 HEIGHT_PX = 340
 COLORS = SERIES[:2]
 # Two lines further apart than this leave one of them on the floor of a linear axis.
 _WIDE = 10
+_MOST_TICKS = 10
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,17 @@ def runs(sides: Sequence[Runs]) -> Figure:
             "type": "scatter", "mode": "lines", "x": [0.6, len(found) + 0.4], "y": [side.row.value] * 2,
             "line": {"color": color, "width": 1, "dash": "dash"}, "hoverinfo": "skip",
         })  # fmt: skip
-    look = UNITS.get(unit, {})
     wide = max(values) > _WIDE * min(values)
+    most = max(sum(map(len, side.row.row.launches)) for side in sides)
     return figure(
         data,
         HEIGHT_PX,
-        xaxis=axis("run", rangemode="tozero", tickformat="d"),
-        yaxis=log_axis("", **look) if wide else axis(rangemode="tozero", **look),
+        xaxis=axis("run", range=[0.5, most + 0.5], tickvals=_whole(most), tickformat="d"),
+        yaxis=value_axis("", values, unit) if wide else axis(rangemode="tozero", **UNITS.get(unit, {})),
     )
+
+
+def _whole(most: int) -> list[int]:
+    """1 and a few round numbers up to `most`: there is no run 0."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, most) if most / step <= _MOST_TICKS)
+    return sorted({1, *range(step, most + 1, step)})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tokgate.report.html.blocks import Figure, Key
 from tokgate.report.html.data import RowFacts, short_names
 from tokgate.report.html.figures.base import SERIES, SIGNS, SYMBOLS, UNITS, axis, figure, log_axis, metric_name, text
+from tokgate.report.html.figures.ticks import value_axis
 from tokgate.report.units import text_of
 
 HEIGHT_PX = 300
@@ -73,7 +74,7 @@ def scaling(rows: Sequence[RowFacts], found: Sequence[Curve], by: str, metric: s
 
 def _value_axis(values: Sequence[float], unit: str) -> Figure:
     wide = bool(values) and max(values) > _WIDE * min(values)
-    return log_axis("", **UNITS.get(unit, {})) if wide else axis(rangemode="tozero", **UNITS.get(unit, {}))
+    return value_axis("", values, unit) if wide else axis(rangemode="tozero", **UNITS.get(unit, {}))
 
 
 def _color(place: int) -> str:

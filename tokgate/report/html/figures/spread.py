@@ -10,15 +10,14 @@ from tokgate.report.html.data import RowFacts
 from tokgate.report.html.figures.base import (
     SERIES,
     SYMBOLS,
-    UNITS,
     Lanes,
     axis,
     figure,
     lanes,
-    log_axis,
     metric_name,
     text,
 )
+from tokgate.report.html.figures.ticks import value_axis
 from tokgate.report.units import text_of
 
 # Launches stand apart within a lane by this share of it, all of them together.
@@ -52,10 +51,15 @@ def distribution(rows: Sequence[RowFacts], tails: Sequence[RowFacts] = ()) -> Fi
         [trace for trace in traces if trace["x"]],
         placed.height + 30,
         showlegend=True,
-        xaxis=log_axis(f"{metric_name(text(rows[0].row.metric))} (logarithmic)", **UNITS.get(unit, {})),
+        xaxis=value_axis(f"{metric_name(text(rows[0].row.metric))} (logarithmic)", _every(rows, tails), unit),
         yaxis=placed.axis(),
         annotations=placed.annotations(),
     )
+
+
+def _every(rows: Sequence[RowFacts], tails: Sequence[RowFacts]) -> list[float]:
+    rounds = [value for row in rows for launch in row.row.launches for value in launch]
+    return [*rounds, *(tail.value for tail in tails)]
 
 
 def noise(rows: Sequence[RowFacts]) -> Figure:

@@ -13,6 +13,8 @@ from tokgate.report.units import text_of
 from tokgate.session import Better
 
 HEIGHT_PX = 420
+# Where a mark's number stands, of the figure's height.
+_HEAD = 0.97
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """What changed, from the session on that started then."""
+    """What changed, from the session on that started then. `number`: in the page's table of changes."""
 
+    number: int
     started: str
     words: Sequence[str]
 
@@ -98,15 +101,17 @@ def _dots(line: Line, points: Sequence[Point], color: str, symbol: str) -> Figur
 
 
 def _over_time(data: Sequence[Figure], marks: Sequence[Mark]) -> Figure:
-    """The marks' words are read by pointing at the sign at their foot; the page has them in a table too."""
-    feet = {
-        "type": "scatter", "mode": "markers", "name": "software changed", "yaxis": "y2",
-        "x": [mark.started for mark in marks], "y": [0] * len(marks),
-        "text": ["<br>".join(map(text, mark.words)) for mark in marks], "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"symbol": "triangle-up", "size": 11, "color": "@accent"},
+    """The marks' words are read by pointing at their numbers; the page has them in a table too."""
+    heads = {
+        "type": "scatter", "mode": "markers+text", "name": "software changed", "yaxis": "y2",
+        "x": [mark.started for mark in marks], "y": [_HEAD] * len(marks), "cliponaxis": False,
+        "text": [str(mark.number) for mark in marks], "textposition": "middle center", "textfont": {"color": "@sheet"},
+        "hovertext": ["<br>".join(map(text, mark.words)) for mark in marks],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "marker": {"symbol": "square", "size": 17, "color": "@accent"},
     }  # fmt: skip
     return figure(
-        [*data, *([feet] if marks else [])],
+        [*data, *([heads] if marks else [])],
         HEIGHT_PX,
         showlegend=True,
         xaxis=axis(type="date"),

@@ -38,8 +38,9 @@ _TAIL_BYTES = 4000
 class Crowd:
     """`count` users of a server at `base_url`. `vocab_size` 0: prompts are texts, of `prompts` where that is a file.
 
-    `workers` 0: one process does it all. `cpus`: where Locust may run; None: anywhere. `drain_s`: how long requests may
-    take that are on their way when the time is over; `timeout_s`: how long any may take.
+    `workers` 0: one process does it all. `cpus`: where Locust may run; None: anywhere. `timeout_s`: how long a request
+    may take. `drain_s`: how long those may take that are on their way when the time is over; longer than that, so that
+    each is answered or fails.
     """
 
     users: Users
@@ -53,8 +54,8 @@ class Crowd:
     key_env: str = ""
     workers: int = 0
     cpus: frozenset[int] | None = None
-    drain_s: float = 60.0
     timeout_s: float = 120.0
+    drain_s: float = 130.0
 
     def run(self, folder: Path, look: Callable[[], None] = lambda: None) -> LoadTest:
         """`folder` is for its files; `look` is called again and again, and may raise. Raises MeasurementError."""

@@ -25,6 +25,14 @@ class NoDeviceError(MeasurementError):
     """What is to be measured on is not here: no GPU, no driver, too few of them. Nothing is wrong with the rest."""
 
 
+class TooFewGpusError(NoDeviceError):
+    """There are GPUs here, and not as many as asked for; `machine_id` would be the id of as many of them."""
+
+    def __init__(self, message: str, machine_id: str) -> None:
+        super().__init__(message)
+        self.machine_id = machine_id
+
+
 def unknown(what: str, name: str, known: list[str]) -> str:
     """What to say of a name that is none of `known`, with the one that was probably meant."""
     close = difflib.get_close_matches(name, known, 1)

@@ -93,6 +93,13 @@ class Perf:
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
 
+    def has_accepted(self, file: str, machine_id: str) -> bool:
+        """Whether a machine of that id has baselines of any scenario of the matrix. Raises InputError."""
+        from tokgate.baselines import load
+
+        stored = load(self.root / self.option.perf_baselines, self.option.perf_machine or machine_id)
+        return any(scenario.id in stored.scenarios for scenario in self.scenarios(file))
+
     def tell(self, file: str, text: str) -> None:
         """Shows a line below the matrix's table."""
         self._told.setdefault(file, []).append(text)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokgate.errors import InputError, NoDeviceError
+from tokgate.errors import InputError, NoDeviceError, TooFewGpusError
 from tokgate.machine.cpumodel import slug
 from tokgate.machine.files import REAL_ROOT
 from tokgate.machine.fingerprint import fingerprint
@@ -55,10 +55,9 @@ def gpu_fingerprint(
         gpus = _used(library, count, environ)
         cuda = optional(library, "nvmlSystemGetCudaDriverVersion")
         driver = optional(library, "nvmlSystemGetDriverVersion")
-    name = slug(gpus[0].stable["gpu_name"])
     cpu = fingerprint(root)
     return {
-        "id": name if len(gpus) == 1 else f"{name}-x{len(gpus)}",
+        "id": _machine_id(gpus[0], len(gpus)),
         "kind": "gpu",
         "stable": {"gpu_count": len(gpus), **gpus[0].stable},
         "recorded": {
@@ -72,11 +71,16 @@ def gpu_fingerprint(
     }
 
 
+def _machine_id(gpu: Gpu, count: int) -> str:
+    name = slug(gpu.stable["gpu_name"])
+    return name if count == 1 else f"{name}-x{count}"
+
+
 def used_gpus(count: int | None, environ: Mapping[str, str], nvml: Any = None) -> list[Gpu]:
     """The first `count` GPUs that CUDA shows under `environ`, in its order; None takes all of them.
 
-    `nvml` stands in for the pynvml module. Raises NoDeviceError where there is no library or driver, or where too
-    few GPUs are visible; MeasurementError where a stable fact cannot be read; InputError where
+    `nvml` stands in for the pynvml module. Raises NoDeviceError where there is no library or driver, or no GPU is
+    visible, TooFewGpusError where too few are; MeasurementError where a stable fact cannot be read; InputError where
     CUDA_VISIBLE_DEVICES names what is not there, or they differ: different GPUs are no one machine.
     """
     with driver_session(nvml) as library:
@@ -93,7 +97,8 @@ def _used(nvml: Any, count: int | None, environ: Mapping[str, str]) -> list[Gpu]
     if wanted < 1:
         raise InputError(f"{wanted} GPUs are asked for; expected 1 or more")
     if wanted > len(devices):
-        raise NoDeviceError(f"{wanted} GPUs are asked for and {len(devices)} are visible; ask for fewer, or {CHOOSE}")
+        seen = f"{wanted} GPUs are asked for and {len(devices)} are visible; ask for fewer, or {CHOOSE}"
+        raise TooFewGpusError(seen, _machine_id(_gpu(nvml, devices[0]), wanted))
     gpus = [_gpu(nvml, device) for device in devices[:wanted]]
     for other in gpus[1:]:
         differ = [fact for fact, value in gpus[0].stable.items() if other.stable[fact] != value]

@@ -8,7 +8,7 @@ import sys
 import pytest
 from boards import NO_PERMISSION, NOT_SUPPORTED, Board, FakeNvml
 
-from tokgate.errors import InputError, MeasurementError, NoDeviceError
+from tokgate.errors import InputError, MeasurementError, NoDeviceError, TooFewGpusError
 from tokgate.machine.gpu import gpu_fingerprint, used_gpus
 from tokgate.session import check_slug
 
@@ -131,8 +131,9 @@ def test_no_visible_gpu_is_an_error_that_says_why(visible):
 
 
 def test_more_gpus_than_are_visible_is_no_device():
-    with pytest.raises(NoDeviceError, match="3 GPUs are asked for and 2 are visible"):
+    with pytest.raises(TooFewGpusError, match="3 GPUs are asked for and 2 are visible") as raised:
         used_gpus(3, {}, FakeNvml(*h200s(2)))
+    assert raised.value.machine_id == "nvidia-h200-x3"
     with pytest.raises(InputError, match="0 GPUs are asked for"):
         used_gpus(0, {}, FakeNvml(*h200s(2)))
 

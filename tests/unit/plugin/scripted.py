@@ -6,8 +6,9 @@ disturbed), `failing` (scenario ids whose requests fail), `lacks` (metrics that 
 the error that its launches end with), `unexpected` (an error nobody foresaw, in the second group), `no_room` (the
 memory guard says no), `device` (name of the lock, so that a real run next door is no matter), `engine` (its version),
 `noise` (standard deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same
-for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPU of this machine, its `uuid`, or why it
-is `absent`. `trace`: a file that stands for every row's trace; without one the trace fails.
+for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPUs of this machine: the first one's
+`uuid`, how many there are (`count`, 1 unless it says), or why there is none (`absent`). `trace`: a file that stands
+for every row's trace; without one the trace fails.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import tokgate.launcher as launcher
 import tokgate.opening as opening
 import tokgate.runner as runner
-from tokgate.errors import MeasurementError, NoDeviceError
+from tokgate.errors import MeasurementError, NoDeviceError, TooFewGpusError
 from tokgate.launch import LaunchRecord
 from tokgate.machine.gpu import Gpu
 from tokgate.machine.lock import Claim
@@ -105,12 +106,21 @@ def does_not_fit(*args: Any, **kwargs: Any) -> str | None:
 def used_gpus(count: int, environ: Any) -> list[Gpu]:
     if SCRIPT["gpu"]["absent"]:
         raise NoDeviceError(SCRIPT["gpu"]["absent"])
-    stable = {"gpu_count": 1, "gpu_name": "NVIDIA H200", "gpu_memory_mib": 143771, "compute_capability": "9.0"}
+    here = SCRIPT["gpu"].get("count", 1)
+    if here < count:
+        raise TooFewGpusError(f"{count} GPUs are asked for and {here} are visible", f"nvidia-h200-x{count}")
+    stable = {"gpu_count": count, "gpu_name": "NVIDIA H200", "gpu_memory_mib": 143771, "compute_capability": "9.0"}
     return [Gpu(SCRIPT["gpu"]["uuid"], None, stable, {})]
 
 
 def gpu_fingerprint(count: int, environ: Any) -> dict[str, Any]:
-    return {"id": "nvidia-h200", "kind": "gpu", "stable": dict(used_gpus(count, environ)[0].stable), "recorded": {}}
+    stable = dict(used_gpus(count, environ)[0].stable)
+    return {
+        "id": "nvidia-h200" if count == 1 else f"nvidia-h200-x{count}",
+        "kind": "gpu",
+        "stable": stable,
+        "recorded": {},
+    }
 
 
 opening.used_gpus = used_gpus

@@ -12,11 +12,12 @@ from tokgate.machine.lock import device_lock
 pytestmark = pytest.mark.unit
 
 GPU = ("-m", "gpu", "tests/gpu/test_offline_qwen_0_5b.py")
+TWO_GPUS = ("-m", "gpu", "tests/gpu/test_offline_tp2.py", "--perf-profile=nightly")
 
 
-def gpu(run: Runner, *args: str, absent: str | None = None) -> Run:
-    script = {"gpu": {"uuid": run.device.replace("test", "GPU"), "absent": absent}}
-    return run(*GPU, *args, script=script)
+def gpu(run: Runner, *args: str, absent: str | None = None, count: int = 1, what: tuple[str, ...] = GPU) -> Run:
+    script = {"gpu": {"uuid": run.device.replace("test", "GPU"), "absent": absent, "count": count}}
+    return run(*what, *args, script=script)
 
 
 def test_without_a_gpu_every_item_is_skipped_and_the_run_is_no_pass(run: Runner) -> None:
@@ -33,6 +34,22 @@ def test_a_gate_without_its_gpu_fails(run: Runner) -> None:
     assert done.status == 1, done.out
     assert "INVALID: nothing can be measured: the NVIDIA driver cannot be reached" in done.out
     assert "passed" not in done.out
+
+
+def test_a_gate_on_one_gpu_skips_what_was_never_accepted_of_two(run: Runner) -> None:
+    """Or a node with one GPU would be red each night for the matrix of two."""
+    done = gpu(run, "--perf-require-baseline", "-rs", what=TWO_GPUS)
+    assert done.status == 5, done.out
+    assert "2 GPUs are asked for and 1 are visible" in done.out
+    assert "passed" not in done.out
+
+
+def test_a_gate_that_has_lost_one_of_its_gpus_fails(run: Runner) -> None:
+    run.accept(gpu(run, what=TWO_GPUS, count=2).session)
+    done = gpu(run, "--perf-require-baseline", what=TWO_GPUS)
+    assert done.status == 1, done.out
+    assert "INVALID: sessions of nvidia-h200-x2 were accepted" in done.out
+    assert gpu(run, "--perf-require-baseline", what=TWO_GPUS, count=2).status == 0
 
 
 def test_collecting_asks_no_driver(run: Runner) -> None:

@@ -19,6 +19,7 @@ _BUILD_FACTORS = {
     "graph": ("the graph with its weights, read and written", 2.3),
     "check": ("ONNX Runtime in FP32", 1.3),
     "quantize": ("the quantiser's copies of the FP32 graph", 4.45),
+    "genai": ("the model builder's checkpoint and graph", 4.0),
     "compress": ("a file of the checkpoint, and its weights rounded", 0.7),
 }
 # What an engine loads at a precision, and the steps that make it. Engines that quantise while they load, such as
@@ -30,6 +31,7 @@ KINDS = {
     **{("vllm", precision): "checkpoint" for precision in ("fp32", "bf16", "fp16", "bnb4")},
     ("vllm", "int8"): "vllm-int8",
     ("vllm", "int4"): "vllm-int4",
+    **{("genai", precision): f"genai-{precision}" for precision in ("fp32", "int8", "int4")},
 }
 # Of dummy weights that are too large to be made: the config and the tokenizer alone.
 SKELETONS = {("vllm", precision): f"skeleton-{precision}" for precision in ("bf16", "fp16", "int8", "int4")}
@@ -40,6 +42,7 @@ PARENTS: dict[str, str | None] = {
     "onnx-int8": "onnx-fp32",
     "vllm-int8": "checkpoint",
     "vllm-int4": "checkpoint",
+    **dict.fromkeys(("genai-fp32", "genai-int8", "genai-int4"), "checkpoint"),
     **dict.fromkeys(SKELETONS.values()),
 }
 _STEPS = {
@@ -48,15 +51,18 @@ _STEPS = {
     "onnx-int8": ("quantize",),
     "vllm-int8": ("compress",),
     "vllm-int4": ("compress",),
+    "genai-fp32": ("genai", "check"),
+    "genai-int8": ("genai", "check"),
+    "genai-int4": ("genai", "check"),
 }
 _LIBRARIES_BYTES = 600_000_000
 # An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not; vLLM is two processes, and on
 # the CPU 1 GiB of KV cache.
-_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
+_ENGINE_BYTES = {"onnx": 150_000_000, "genai": 200_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
 # Weights are held once, and a little more while they are packed for the kernels.
 _WEIGHTS_HELD = 1.05
 # transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.
-_CACHE_COPIES = {"onnx": 1, "transformers": 2, "vllm": 1}
+_CACHE_COPIES = {"onnx": 1, "genai": 1, "transformers": 2, "vllm": 1}
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ def write(emit: Callable[[dict[str, Any]], None], checkpoint: str, out: str) -> 
     return {"reference": f"transformers fp32, {_PROMPTS} prompts of {_PROMPT_LEN} tokens, {_STEPS} steps"}
 
 
-def check(
-    emit: Callable[[dict[str, Any]], None], folder: str, exact: bool, engine: str = "onnx"
-) -> dict[str, Any]:
+def check(emit: Callable[[dict[str, Any]], None], folder: str, exact: bool, engine: str = "onnx") -> dict[str, Any]:
     """A step of a build: how far the graph in `folder`, run by `engine`, is from the reference there.
 
     Raises MeasurementError if it must be `exact` and is not.

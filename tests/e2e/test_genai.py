@@ -88,7 +88,7 @@ def test_the_session_says_what_built_and_measured_it(measured: Measured) -> None
     assert {"onnxruntime-genai", "onnx-ir", "onnxruntime"} <= set(software)
     for group in measured.session.telemetry["groups"].values():
         assert group["engine"]["onnxruntime-genai"] == software["onnxruntime-genai"]
-        assert group["engine"]["device"] == "cpu"
+        assert group["engine"]["device"] == "CPU"
         assert group["build"]["versions"]["onnxruntime-genai"] == software["onnxruntime-genai"]
 
 

@@ -69,7 +69,7 @@ class FakeConfig:
 
 
 class FakeModel:
-    device_type = "cpu"
+    device_type = "CPU"
 
     def __init__(self, config: FakeConfig) -> None:
         self.config = config
@@ -105,7 +105,7 @@ def test_threads_and_spinning_are_those_of_the_plan_and_nothing_is_reported_home
     assert options["intra_op_num_threads"] == 3
     assert options["session.intra_op.allow_spinning"] == "0"
     assert library.told == ["no telemetry"]
-    assert engine.describe() == {"onnxruntime-genai": "0", "device": "cpu", "threads": "3", "spinning": "off"}
+    assert engine.describe() == {"onnxruntime-genai": "0", "device": "CPU", "threads": "3", "spinning": "off"}
 
 
 def test_an_unknown_setting_is_refused_with_what_is_known(library: ModuleType, tmp_path: Path) -> None:

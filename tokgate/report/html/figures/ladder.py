@@ -58,7 +58,7 @@ def changes(climb: Climb, column: str, before: bool) -> Figure:
             "line": {"color": "@axis", "width": 1}}  # fmt: skip
     shown = {place for place, _, _ in found}
     absent = {
-        place: "measured, and what it is held against is not" if column in rung.rows else _why_none(rung, column)
+        place: "nothing to compare" if column in rung.rows else _why_none(rung, column)
         for place, rung in enumerate(climb.rungs)
         if place and place not in shown
     }

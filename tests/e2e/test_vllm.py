@@ -84,7 +84,7 @@ def test_each_round_says_how_much_of_the_kv_cache_it_used(measured: Measured) ->
 
 
 def test_a_trace_says_where_the_time_went(measured: Measured) -> None:
-    """Of each row: a step less than tokens decodes, as the first is the prefill's; and the file is there to be opened."""
+    """Of each row: steps decode all tokens but the first, the prefill's; and the file is there to be opened."""
     assert "no trace of" not in measured.out
     (folder,) = (measured.folder / "traces").iterdir()
     matrix = load_matrix(ROOT / "scenarios" / "vllm-cpu.toml").with_models(lambda shape: "tiny-dummy")

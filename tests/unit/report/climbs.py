@@ -10,7 +10,7 @@ import msgspec
 from tokgate.report.ladder_file import Ladder, Step
 from tokgate.session import Accuracy, Row, Session
 
-MODEL = "tiny-dummy"
+MODEL = "small-dummy"
 PLAIN, GRAPH, INT4 = "transformers.fp32.b1.p5.o50", "onnx.fp32.b1.p5.o50", "genai.int4.b1.p5.o50"
 LADDER = Ladder(
     "Up",

@@ -160,7 +160,7 @@ def test_the_same_name_with_other_stable_facts_is_another_machine() -> None:
 
 
 def test_sessions_of_several_models_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match="several models: other, tiny-dummy"):
+    with pytest.raises(InputError, match="several models: other, small-dummy"):
         climb(LADDER, [climbed("a", {PLAIN: [1, 1]}), climbed("b", {GRAPH: [1, 1]}, model="other")])
 
 

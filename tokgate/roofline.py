@@ -21,8 +21,8 @@ Bound = Literal["memory", "compute", "overhead"]
 # 0.5B in FP32 and INT8 on CPUs, ONNX Runtime and vLLM). Three times is something else: launches, threads that wait.
 _OVERHEAD_FACTOR = 3.0
 
-# ONNX Runtime's dynamic INT8 takes the output projection along; other quantisers leave it at 16 bits.
-_QUANTISES_HEAD = ("onnx",)
+# ONNX Runtime's dynamic INT8 and GenAI's builder take the output projection along; others leave it at 16 bits.
+_QUANTISES_HEAD = ("onnx", "genai")
 _TIMED_BY_REQUEST = ("vllm", "serve")
 # ONNX Runtime's graphs keep keys and values in FP32 at every precision.
 _CACHES_FP32 = ("onnx", "genai")

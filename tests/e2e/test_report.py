@@ -287,3 +287,33 @@ def test_trends_and_a_comparison_are_drawn(
     else:
         assert "cannot be told apart" in shown.page.locator("h1").inner_text()
     shown.close()
+
+
+def test_a_ladder_is_drawn_in_each_metric_and_what_is_missing_is_said(browser: Any, tmp_path: Path) -> None:
+    """Two steps of eight, one of them not to be believed, with a reason that would be markup."""
+    model, machine = "tiny-dummy", {"id": "edge-2c", "kind": "cpu"}
+    plain, graph, int8 = (f"{model}.{name}.b1.p5.o50" for name in ("transformers.fp32", "onnx.fp32", "onnx.int8"))
+    rows = [
+        Row(scenario=scenario, metric=metric, unit=unit, better="lower", gated=True, launches=[[value], [value * 1.01]])
+        for scenario, value in ((plain, 4.0), (graph, 2.0), (int8, 1.0))
+        for metric, unit in (("ttft", "s"), ("e2el", "s"), ("peak_memory", "B"))
+    ]
+    session = night(1, groups=1, machine=machine, rows=rows, telemetry={}, valid=False, reasons=[f"{int8}: {HOSTILE}"])
+    path, page = sessions.write(session, tmp_path), tmp_path / "ladder.html"
+    assert tokgate("report", "--ladder", path) == 0
+    assert tokgate("report", "--ladder", path, "-o", page) == 0
+    shown = Shown(browser, page, **PHONE)
+    shown.scroll_through()
+    plots = shown.page.locator(".plot")
+    assert plots.count() == 3
+    assert "2.00x" in plots.nth(1).inner_text()
+    assert "INVALID" in plots.nth(0).inner_text()
+    assert plots.nth(0).inner_text().count("not measured") == 5
+    shown.page.locator("label select").select_option("memory")
+    shown.page.wait_for_function("!document.querySelectorAll('.plot')[0].textContent.includes('2.00 s')")
+    assert HOSTILE.split("\u2028")[0] in shown.page.locator(".summary:visible").inner_text()
+    assert shown.page.locator("img").count() == 0
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == 375
+    assert shown.complaints == []
+    assert {url for url in shown.requests if not url.startswith(("data:", "blob:"))} == {page.as_uri()}
+    shown.close()

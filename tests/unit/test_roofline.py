@@ -63,6 +63,9 @@ def test_int8_reads_a_quarter_and_what_a_quantiser_leaves_counts_at_its_width():
     head = QWEN.vocab_size * QWEN.hidden_size
     assert work_of(QWEN, "vllm", "int8", 1, 5, 50).prefill.read_bytes == int8 + head
     assert work_of(QWEN, "vllm", "fp16", 1, 5, 50).prefill.read_bytes == fp32 / 2
+    assert work_of(QWEN, "genai", "int4", 1, 5, 50).prefill.read_bytes == fp32 / 8, (
+        "GenAI's builder rounds the head too"
+    )
 
 
 def test_the_cache_is_as_wide_as_the_engine_keeps_it():

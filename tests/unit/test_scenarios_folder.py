@@ -85,5 +85,5 @@ def test_the_serving_matrix_holds_what_was_asked_for() -> None:
             row.replace(other, "") for row in rows if f".{other}." in row
         }
     servers = {row.group.id: row.group for row in matrix.scenarios if row.group.serves}
-    assert len(servers) == 10, "one start for each set of settings"
+    assert len(servers) == 12, "one start for each set of settings"
     assert any(row.shape_id == "b10.p512.o512" for row in matrix.scenarios), "ten at once, without a server"

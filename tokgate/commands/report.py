@@ -37,6 +37,11 @@ def add(commands: Any) -> None:
         metavar="MACHINE",
         help="all accepted and saved sessions of a machine over time; MACHINE may be left out where there is one only",
     )
+    page.add_argument(
+        "--ladder",
+        action="store_true",
+        help="the optimisation ladder of scenarios/ladders/: each step's effect by these sessions of one machine",
+    )
     parser.add_argument(
         "--sessions",
         dest="folder",
@@ -58,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if not other and not args.sessions:
         raise InputError("no session to report; name the files, as .tokgate/sessions/*.json, or --compare, or --trends")
+    if args.ladder:
+        return _ladder(args.sessions, args.output)
     if args.output is not None:
         return _pages(args)
     if other:
@@ -91,6 +98,26 @@ def _pages(args: argparse.Namespace) -> int:
             return refusal.exit_status
     print(args.output)
     return 0 if refusal is None else refusal.exit_status
+
+
+def _ladder(paths: list[Path], output: Path | None) -> int:
+    """A ladder that lacks a file would tell another story: one that cannot be read ends it."""
+    from tokgate import session
+    from tokgate.report.ladder import climb
+    from tokgate.report.ladder_file import load_ladder
+
+    found = [session.read(path) for path in paths]
+    climbed = climb(load_ladder(found[0].machine_kind), found)
+    if output is None:
+        from tokgate.report.ladder_table import print_ladder
+
+        print_ladder(climbed)
+        return 0
+    from tokgate.report.html.publish import publish_ladder
+
+    files = {each.id: path.name for each, path in zip(found, paths, strict=True)}
+    print(publish_ladder(climbed, files, output))
+    return 0
 
 
 def _terminal(paths: list[Path]) -> int:

@@ -22,6 +22,7 @@ Logits = NDArray[np.float32]
 
 # Engine name in scenario ids -> module:class.
 _ENGINES = {
+    "genai": "tokgate.engines.genai:GenaiEngine",
     "onnx": "tokgate.engines.onnxruntime:OnnxRuntimeEngine",
     "transformers": "tokgate.engines.transformers:TransformersEngine",
     "vllm": "tokgate.engines.vllm:VllmEngine",

@@ -36,6 +36,10 @@ _VERSIONS = {
     "onnx-fp32": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     "onnx-int8": ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     **dict.fromkeys(("vllm-int8", "vllm-int4", *fit.SKELETONS.values()), ("torch", "transformers")),
+    **dict.fromkeys(
+        ("genai-fp32", "genai-int8", "genai-int4"),
+        ("torch", "transformers", "onnxruntime-genai", "onnx", "onnx-ir", "onnxruntime"),
+    ),
 }
 # Written into the folder of an artifact: a link of that name would lead the writing astray.
 _OURS = (MANIFEST, accuracy.FILE_NAME)
@@ -165,6 +169,8 @@ class _Builder:
             steps.run("compress", checkpoint=str(parent.path), out=str(steps.folder), precision=precision)
             return {}
         shutil.copy(parent.path / "config.json", steps.folder)
+        if engine == "genai":
+            return self._genai(steps, parent, precision)
         return self._fp32(steps, parent) if precision == "fp32" else self._int8(steps, parent)
 
     def _checkpoint(self, steps: Steps) -> Meta:
@@ -191,6 +197,11 @@ class _Builder:
         steps.run("quantize", graph=str(fp32.path), out=str(steps.folder), isa=self.isa)
         distance = steps.run("check", folder=str(steps.folder), exact=False)
         return {"isa": self.isa, "accuracy": distance, "fp32_accuracy": fp32.meta["accuracy"]}
+
+    def _genai(self, steps: Steps, checkpoint: Artifact, precision: str) -> Meta:
+        steps.run("genai", checkpoint=str(checkpoint.path), out=str(steps.folder), precision=precision)
+        exact = precision == "fp32"
+        return {"accuracy": steps.run("check", folder=str(steps.folder), exact=exact, engine="genai")}
 
     def _check_room(self, kind: str) -> None:
         shape = self.source.shape

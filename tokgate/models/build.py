@@ -27,6 +27,7 @@ STEPS = {
     "export": "tokgate.models.onnx_export:export",
     "graph": "tokgate.models.onnx_export:rewrite",
     "quantize": "tokgate.models.quantize:quantize",
+    "genai": "tokgate.models.genai_build:build",
     "compress": "tokgate.models.compressed:compress",
     "check": "tokgate.models.reference:check",
 }

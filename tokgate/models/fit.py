@@ -19,6 +19,7 @@ _BUILD_FACTORS = {
     "graph": ("the graph with its weights, read and written", 2.3),
     "check": ("ONNX Runtime in FP32", 1.3),
     "quantize": ("the quantiser's copies of the FP32 graph", 4.45),
+    "genai": ("the model builder's checkpoint, graph and rounded weights", 2.6),
     "compress": ("a file of the checkpoint, and its weights rounded", 0.7),
 }
 # What an engine loads at a precision, and the steps that make it. Engines that quantise while they load, such as
@@ -30,6 +31,7 @@ KINDS = {
     **{("vllm", precision): "checkpoint" for precision in ("fp32", "bf16", "fp16", "bnb4")},
     ("vllm", "int8"): "vllm-int8",
     ("vllm", "int4"): "vllm-int4",
+    **{("genai", precision): f"genai-{precision}" for precision in ("fp32", "int8", "int4")},
 }
 # Of dummy weights that are too large to be made: the config and the tokenizer alone.
 SKELETONS = {("vllm", precision): f"skeleton-{precision}" for precision in ("bf16", "fp16", "int8", "int4")}
@@ -40,6 +42,7 @@ PARENTS: dict[str, str | None] = {
     "onnx-int8": "onnx-fp32",
     "vllm-int8": "checkpoint",
     "vllm-int4": "checkpoint",
+    **dict.fromkeys(("genai-fp32", "genai-int8", "genai-int4"), "checkpoint"),
     **dict.fromkeys(SKELETONS.values()),
 }
 _STEPS = {
@@ -48,15 +51,19 @@ _STEPS = {
     "onnx-int8": ("quantize",),
     "vllm-int8": ("compress",),
     "vllm-int4": ("compress",),
+    "genai-fp32": ("genai", "check"),
+    "genai-int8": ("genai", "check"),
+    "genai-int4": ("genai", "check"),
 }
+_GENAI_BLOCK = 32
 _LIBRARIES_BYTES = 600_000_000
 # An engine's libraries alone: torch and transformers are heavy, ONNX Runtime is not; vLLM is two processes, and on
 # the CPU 1 GiB of KV cache.
-_ENGINE_BYTES = {"onnx": 150_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
+_ENGINE_BYTES = {"onnx": 150_000_000, "genai": 260_000_000, "transformers": 550_000_000, "vllm": 3_000_000_000}
 # Weights are held once, and a little more while they are packed for the kernels.
 _WEIGHTS_HELD = 1.05
 # transformers computes BF16 logits and softmax in FP32, and its own KV cache is copied at each step.
-_CACHE_COPIES = {"onnx": 1, "transformers": 2, "vllm": 1}
+_CACHE_COPIES = {"onnx": 1, "genai": 1, "transformers": 2, "vllm": 1}
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,13 @@ def measure_bytes(shape: ModelShape, engine: str, precision: str, batch: int, to
     """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output) on the CPU."""
     width = 2 if precision in ("bf16", "fp16") or (engine == "vllm" and precision != "fp32") else 4
     cache = shape.kv_bytes(batch, tokens, width) * _CACHE_COPIES[engine]
-    # ONNX Runtime looks tokens up in the one and multiplies by the other.
-    tied = engine == "onnx" and shape.tie_word_embeddings
-    embedding = shape.vocab_size * shape.hidden_size
-    transposed = int(embedding * WEIGHT_BYTES[precision]) if tied else 0
     # Prefill holds the widest layer's inputs and outputs, and one row of attention scores a head.
     widths = 3 * shape.intermediate_size + 4 * shape.hidden_size + shape.num_attention_heads * tokens
     return Need(
         f"measuring {engine} {precision}, batch {batch} of {tokens} tokens,",
         (
-            ("weights", int(_WEIGHTS_HELD * shape.weight_bytes(precision))),
-            ("the tied embedding, transposed", transposed),
+            ("weights", int(_WEIGHTS_HELD * _weight_bytes(shape, engine, precision))),
+            ("the embedding once more", _second_embedding(shape, engine, precision)),
             ("KV cache", cache),
             ("activations", 4 * batch * tokens * widths),
             ("logits", 2 * 4 * batch * shape.vocab_size),
@@ -165,7 +168,30 @@ def _kind_bytes(shape: ModelShape, kind: str) -> int:
     engine, _, precision = kind.partition("-")
     if engine == "vllm":
         return shape.quantised_bytes(precision)
+    if engine == "genai":
+        whole = precision == "fp32"
+        return _weight_bytes(shape, engine, precision) + (0 if whole else _second_embedding(shape, engine, precision))
     return shape.weight_bytes(precision or "bf16")
+
+
+def _weight_bytes(shape: ModelShape, engine: str, precision: str) -> int:
+    """GenAI's rounded weights have an FP32 scale for each block."""
+    scales = 4 * shape.parameters // _GENAI_BLOCK if engine == "genai" and precision != "fp32" else 0
+    return shape.weight_bytes(precision) + scales
+
+
+def _second_embedding(shape: ModelShape, engine: str, precision: str) -> int:
+    """ONNX Runtime looks tokens up in the one and multiplies by the other, where both are the same weights.
+
+    GenAI's builder rounds what tokens are looked up in only to 4 bits, and only where it is tied.
+    """
+    tied = shape.tie_word_embeddings
+    embedding = shape.vocab_size * shape.hidden_size
+    if engine == "onnx":
+        return int(embedding * WEIGHT_BYTES[precision]) if tied else 0
+    if engine == "genai":
+        return 4 * embedding if {"fp32": tied, "int8": True, "int4": not tied}[precision] else 0
+    return 0
 
 
 def _reference_bytes(shape: ModelShape) -> int:

@@ -30,14 +30,14 @@ def write(emit: Callable[[dict[str, Any]], None], checkpoint: str, out: str) -> 
     return {"reference": f"transformers fp32, {_PROMPTS} prompts of {_PROMPT_LEN} tokens, {_STEPS} steps"}
 
 
-def check(emit: Callable[[dict[str, Any]], None], folder: str, exact: bool) -> dict[str, Any]:
-    """A step of a build: how far the graph in `folder` is from the reference there.
+def check(emit: Callable[[dict[str, Any]], None], folder: str, exact: bool, engine: str = "onnx") -> dict[str, Any]:
+    """A step of a build: how far the graph in `folder`, run by `engine`, is from the reference there.
 
     Raises MeasurementError if it must be `exact` and is not.
     """
     reference = accuracy.Reference.load(Path(folder))
-    engine = engines.load("onnx", folder, _threads(), {})
-    logits = engine.forced_logits(reference.prompts, reference.continuation)
+    loaded = engines.load(engine, folder, _threads(), {})
+    logits = loaded.forced_logits(reference.prompts, reference.continuation)
     distance = accuracy.compare(reference.logits, logits)
     emit(
         {

@@ -13,7 +13,9 @@ GB = 10**9
 SMALL = load_model("qwen2.5-0.5b").shape
 
 
-@pytest.mark.parametrize(("kind", "seen_gb"), [("checkpoint", 3.3), ("onnx-fp32", 9.0), ("onnx-int8", 9.4)])
+@pytest.mark.parametrize(
+    ("kind", "seen_gb"), [("checkpoint", 3.3), ("onnx-fp32", 9.0), ("onnx-int8", 9.4), ("genai-int8", 5.6)]
+)
 def test_build_sums_are_what_was_seen(kind: str, seen_gb: float) -> None:
     assert fit.build_bytes(SMALL, kind).total_bytes / GB == pytest.approx(seen_gb, rel=0.1)
     assert fit.build_bytes(SMALL, kind).total_bytes < 10 * GB
@@ -21,7 +23,14 @@ def test_build_sums_are_what_was_seen(kind: str, seen_gb: float) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "precision", "seen_gb"),
-    [("onnx", "fp32", 2.5), ("onnx", "int8", 0.7), ("transformers", "fp32", 2.7)],
+    [
+        ("onnx", "fp32", 2.5),
+        ("onnx", "int8", 0.7),
+        ("transformers", "fp32", 2.7),
+        ("genai", "fp32", 2.6),
+        ("genai", "int8", 1.17),
+        ("genai", "int4", 0.6),
+    ],
 )
 def test_measuring_sums_are_what_was_seen_or_somewhat_more(engine: str, precision: str, seen_gb: float) -> None:
     total_gb = fit.measure_bytes(SMALL, engine, precision, batch=1, tokens=250).total_bytes / GB
@@ -76,7 +85,16 @@ def test_on_a_gpu_the_host_holds_the_libraries_and_builds_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "seen_mb"), [("checkpoint", 1046), ("vllm-int8", 674), ("vllm-int4", 487), ("skeleton-int8", 6)]
+    ("kind", "seen_mb"),
+    [
+        ("checkpoint", 1046),
+        ("vllm-int8", 674),
+        ("vllm-int4", 487),
+        ("skeleton-int8", 6),
+        ("genai-fp32", 2024),
+        ("genai-int8", 1130),
+        ("genai-int4", 357),
+    ],
 )
 def test_disk_sums_are_those_of_the_weights(kind: str, seen_mb: float) -> None:
     assert fit.disk_bytes(SMALL, kind).total_bytes / 1e6 == pytest.approx(seen_mb, rel=0.05)

@@ -24,7 +24,7 @@ def test_without_baselines_it_passes_and_says_so_loudly(run: Runner) -> None:
     assert done.status == 0, done.out
     assert "NO-BASELINE" in done.out
     assert done.session.valid
-    assert {row.scenario for row in done.session.rows} >= {FP32, "tiny-dummy.transformers.fp32.b1.p200.o50"}
+    assert {row.scenario for row in done.session.rows} >= {FP32, "tiny-dummy.transformers.fp32.b1.p5.o50"}
 
 
 def test_a_required_baseline_that_is_missing_fails(run: Runner) -> None:
@@ -240,4 +240,4 @@ def test_the_suite_comes_last() -> None:
     )  # fmt: skip
     items = [line for line in done.stdout.splitlines() if "::" in line]
     assert items[-1].endswith("::test_suite")
-    assert len(items) == 27
+    assert len(items) == 28

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tokgate import __version__, session
@@ -14,9 +14,11 @@ from tokgate.judging import judge_file
 from tokgate.report.html.blocks import Page
 from tokgate.report.html.compare import compare_page
 from tokgate.report.html.data import SessionFacts, session_facts
+from tokgate.report.html.ladder import ladder_page
 from tokgate.report.html.page import render
 from tokgate.report.html.report import report_page
 from tokgate.report.html.trends import trends_page
+from tokgate.report.ladder import Climb
 from tokgate.session import Session, write_atomically
 
 
@@ -33,6 +35,11 @@ def publish_report(sessions: Sequence[SessionFacts], path: Path) -> Path:
 def publish_comparison(first: SessionFacts, second: SessionFacts, path: Path) -> Path:
     """Raises InputError where the two have no shape in common."""
     return publish(compare_page(first, second, _made()), path)
+
+
+def publish_ladder(climb: Climb, files: Mapping[str, str], path: Path) -> Path:
+    """`files`: the file of each session, by its id."""
+    return publish(ladder_page(climb, files, _made()), path)
 
 
 def publish_trends(machine: str | None, folder: Path, shelf: Shelf, path: Path) -> Path:

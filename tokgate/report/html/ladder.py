@@ -20,10 +20,10 @@ from tokgate.report.html.blocks import (
     View,
 )
 from tokgate.report.html.figures.ladder import changes, values
-from tokgate.report.html.summary import count
 from tokgate.report.ladder import METRICS, Change, Climb, Rung
 from tokgate.report.ladder_table import agreement, bounds, factor, told
 from tokgate.report.units import text_of
+from tokgate.report.words import count
 
 _NOTHING: Cell = ("", None)
 

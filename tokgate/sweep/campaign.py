@@ -8,6 +8,7 @@ from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Progress, Start
 from tokgate.report.units import duration
+from tokgate.rootcause import in_a_line
 from tokgate.sweep.opening import Bench
 from tokgate.sweep.schedule import Next, left, next_launch, standings, time_left_s
 from tokgate.sweep.store import Made, Store
@@ -80,7 +81,7 @@ class Campaign:
         except MeasurementError as error:
             failed = str(error)
             names = ", ".join(map(str, step.candidates))
-            self._progress.say(f"{names} failed, the others go on: {failed.splitlines()[0]}")
+            self._progress.say(f"{names} failed, the others go on: {in_a_line(failed)}")
         made = Made(
             number,
             step.pass_number,

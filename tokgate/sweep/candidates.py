@@ -62,7 +62,8 @@ def open_candidates(sweep: Sweep, model: str) -> Opened:
             raise InputError(str(error).replace(f"{path}: group", f"{sweep.path}: setting").replace(
                 str(path), str(sweep.path))) from None  # fmt: skip
     rows = matrix.rows(PROFILE)
-    found = zip(sweep.choices, grid.labels(sweep.choices), rows, strict=True)
+    names = [name for each in sweep.spec.grid for name in each]
+    found = zip(sweep.choices, grid.labels(sweep.choices, names), rows, strict=True)
     candidates = tuple(Candidate(number, label, choice, row) for number, (choice, label, row) in enumerate(found, 1))
     return Opened(matrix, sources, candidates)
 

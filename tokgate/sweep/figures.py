@@ -53,7 +53,7 @@ def _points(outcome: Outcome, status: Status) -> Figure:
     entries = outcome.ranking.of(status)
     throughput, tpot = METRICS
     return {
-        "type": "scatter", "mode": "markers+text", "name": f"{mark.sign} {status}",
+        "type": "scatter", "mode": "markers+text", "name": str(status),
         "x": [_value(entry, tpot) for entry in entries], "y": [_value(entry, throughput) for entry in entries],
         "text": [f"#{entry.measured.candidate.number}" for entry in entries], "textposition": "top center",
         "marker": {"symbol": mark.symbol, "color": mark.color, "size": 11, "line": {"width": 1.5, "color": mark.color}},
@@ -78,7 +78,7 @@ def distances(outcome: Outcome) -> Figure | None:
         change = [entry.behind_pct or 0.0 for entry in mine]
         ends = [entry.interval_pct or (0.0, 0.0) for entry in mine]
         data.append({
-            "type": "scatter", "mode": "markers", "name": f"{mark.sign} {status}",
+            "type": "scatter", "mode": "markers", "name": str(status),
             "x": change, "y": [places[entry.measured.candidate.number] for entry in mine],
             "error_x": {
                 "type": "data", "symmetric": False, "thickness": 2, "width": 0, "color": mark.color,

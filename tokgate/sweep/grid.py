@@ -32,9 +32,12 @@ def identity(choice: Choice) -> str:
     return json.dumps(choice, sort_keys=True)
 
 
-def labels(found: Sequence[Choice]) -> list[str]:
-    """What each is called: what is not the same in all of them. "default" where it sets nothing of that."""
-    names = dict.fromkeys(name for choice in found for name in choice)
+def labels(found: Sequence[Choice], order: Iterable[str] = ()) -> list[str]:
+    """What each is called: what is not the same in all of them. "default" where it sets nothing of that.
+
+    `order`: names that go before the others.
+    """
+    names = dict.fromkeys([*order, *(name for choice in found for name in choice)])
     varying = [name for name in names if len({json.dumps(choice.get(name)) for choice in found}) > 1]
     return [" ".join(_word(name, choice[name]) for name in varying if name in choice) or DEFAULT for choice in found]
 

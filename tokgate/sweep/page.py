@@ -23,6 +23,7 @@ from tokgate.report.html.blocks import (
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.publish import made
 from tokgate.report.units import duration, text_of
+from tokgate.rootcause import in_a_line
 from tokgate.sweep import tomltext
 from tokgate.sweep.figures import MARKS, distances, launches, pareto
 from tokgate.sweep.opening import Bench, software
@@ -60,8 +61,9 @@ def _summary(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str)
 
 def _lost(lost: Lost) -> Finding:
     tone = Verdict.INVALID if lost.status in (Status.FAILED, Status.INVALID) else Verdict.INCONCLUSIVE
-    first, *rest = lost.why.splitlines() or [""]
-    return Finding(str(tone), f"{lost.candidate} {lost.status}: {first}", more=rest[-_WHY_LINES:])
+    lines = lost.why.splitlines()
+    more = lines[-_WHY_LINES:] if len(lines) > 1 else []
+    return Finding(str(tone), f"{lost.candidate} {lost.status}", [in_a_line(lost.why)], more)
 
 
 def _facts(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -> Iterator[Facts]:

@@ -9,6 +9,8 @@ from tokgate.sweep.estimates import Comparisons
 from tokgate.sweep.ranking import Measured, compare, pair_level
 
 METRICS = ("output_throughput", "tpot")
+# Of least squares: equal figures come out of it this far apart at most.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def front(measured: Sequence[Measured]) -> Front:
 def _beats(compared: Sequence[Comparisons], one: int, other: int) -> bool:
     """At least as good in both, and better in one."""
     pairs = [(each.effect(one), each.effect(other)) for each in compared]
-    return all(mine <= its for mine, its in pairs) and any(mine < its for mine, its in pairs)
+    return all(mine <= its + _ROUNDING for mine, its in pairs) and any(mine < its - _ROUNDING for mine, its in pairs)
 
 
 def _surely(compared: Sequence[Comparisons], one: int, other: int, level: float) -> bool:

@@ -80,7 +80,7 @@ class Entry:
 @dataclass(frozen=True)
 class Ranking:
     """`entries` in their order, those that break a constraint last. `sees_pct`: the smallest difference from the best
-    that every one of them would have shown in 80% of sweeps, inf where that is any; None where nothing was compared."""
+    that every one of them would have shown in 80% of sweeps, inf beyond a factor of e; None without a comparison."""
 
     entries: tuple[Entry, ...]
     lost: tuple[Lost, ...] = ()

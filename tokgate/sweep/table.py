@@ -11,6 +11,7 @@ from rich.text import Text
 from tokgate.metrics import metrics_of
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.units import text_of
+from tokgate.rootcause import in_a_line
 from tokgate.sweep.candidates import Opened
 from tokgate.sweep.constraints import Holds
 from tokgate.sweep.outcome import Outcome
@@ -97,8 +98,9 @@ def unit_of(metric: str, engine: str) -> str:
 
 
 def _lost(lost: Lost) -> Text:
-    first = (lost.why.splitlines() or [""])[0]
-    return Text.assemble((str(lost.status), STYLES.get(lost.status, "dim")), f" {lost.candidate}: {first}")
+    return Text.assemble(
+        (str(lost.status), STYLES.get(lost.status, "dim")), f" {lost.candidate}: {in_a_line(lost.why)}"
+    )
 
 
 def _legend(outcome: Outcome) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tokgate.report.html.figures.base import metric_name
@@ -14,6 +15,7 @@ from tokgate.sweep.ranking import Entry, Status
 from tokgate.sweep.winner import Winner
 
 _MOST_NAMED = 8
+_HOLDS = {Holds.KEPT: "kept by", Holds.BROKEN: "broken by", Holds.OPEN: "cannot be told of"}
 # Of an interval: beyond it the figures say nothing.
 _WIDEST_PCT = 999.0
 
@@ -48,6 +50,10 @@ def groups(outcome: Outcome) -> Iterator[str]:
 def reservations(outcome: Outcome) -> Iterator[str]:
     """What a reader should know beside the ranking."""
     ranking = outcome.ranking
+    for place, constraint in enumerate(outcome.sweep.constraints if ranking.entries else ()):
+        found = Counter(entry.measured.held[place].holds for entry in ranking.entries)
+        told = [f"{word} {found[holds]}" for holds, word in _HOLDS.items() if found[holds]]
+        yield f"{constraint}: {', '.join(told)} of {len(ranking.entries)}"
     for entry in ranking.of(Status.OPEN):
         best = ranking.best
         ahead = " would be ahead of the best, but" if best is not None and (entry.behind_pct or 0.0) < 0 else ":"

@@ -37,7 +37,7 @@ def with_cause(message: str, log: str) -> str:
 
 
 def in_a_line(why: str) -> str:
-    """An error of several lines in one: what happened, and the first exception of the log in it, else its last words."""
+    """An error of several lines in one: what happened, and the first exception of its log, else its last words."""
     head, *log = [line for line in why.splitlines() if line.strip() and not line.startswith("(all of it: ")] or [""]
     if not log:
         return head

@@ -44,7 +44,7 @@ class _Bench:
 def page_of(folder: Path, text: str = "", **more: Any) -> Document:
     sweep = read_sweep(written(folder))
     constraints = [Constraint(THROUGHPUT, "max", 110.0, "110 tok/s"), Constraint(TPOT, "max", 1.0, "1 s")]
-    speeds = {1: [100.0, 101.0, 99.0], 2: [99.0, 100.0, 99.5], 3: [50.0, 51.0, 49.0], 4: [120.0, 121.0, 119.0]}
+    speeds = {1: [102.0, 103.0, 101.0], 2: [101.0, 102.0, 101.5], 3: [50.0, 51.0, 49.0], 4: [120.0, 121.0, 119.0]}
     found = measured(speeds, constraints=constraints)
     for each in found:
         object.__setattr__(each.candidate, "label", f"{each.candidate.label}{text}")
@@ -59,7 +59,7 @@ def page_of(folder: Path, text: str = "", **more: Any) -> Document:
 
 def test_it_tells_the_winner_what_is_alike_and_what_was_lost(tmp_path: Path) -> None:
     read = page_of(tmp_path)
-    assert "#1 n=1 is the best as measured, 100 tok/s, but 1 other of 4 settings cannot be told apart" in read.text
+    assert "#1 n=1 is the best as measured, 102 tok/s, but 1 other of 4 settings cannot be told apart" in read.text
     assert "these 2 cannot be told apart: #1 n=1, #2 n=2" in read.text
     assert "#9 n=9 FAILED" in read.text
     assert "command: vllm serve MODEL" in read.text

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokgate.errors import InputError
+from tokgate.errors import InputError, NoDeviceError
 
 if TYPE_CHECKING:
     from tokgate.launcher import Progress
@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tokgate.report.progress import open_progress
     from tokgate.sweep.candidates import open_candidates
+    from tokgate.sweep.dryrun import print_plan
     from tokgate.sweep.file import read_sweep
     from tokgate.sweep.opening import open_bench
     from tokgate.sweep.store import Store
@@ -65,7 +66,14 @@ def run(args: argparse.Namespace) -> int:
     opened = open_candidates(sweep, args.model)
     store = Store(args.folder / sweep.name)
     progress = open_progress(None, 0)
-    bench = open_bench(sweep, opened, args.python, sys.executable, args.cache, store.logs_dir, progress)
+    try:
+        bench = open_bench(sweep, opened, args.python, sys.executable, args.cache, store.logs_dir, progress)
+    except NoDeviceError as error:
+        if not args.dry_run:
+            raise
+        print_plan(sweep, opened, {}, [])
+        print(f"not on this machine: {error}")
+        return 0
     if args.dry_run:
         return _dry_run(bench, store, fresh=args.fresh)
     try:
@@ -127,7 +135,7 @@ def _dry_run(bench: Bench, store: Store, fresh: bool) -> int:
 
     if store.exists and not fresh:
         store.open(identity(bench))
-    print_plan(bench, [] if fresh else store.launches())
+    print_plan(bench.sweep, bench.opened, bench.refused, [] if fresh else store.launches())
     return 0
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokgate.report.units import duration
-from tokgate.sweep.candidates import Candidate
-from tokgate.sweep.opening import Bench
+from tokgate.sweep.candidates import Candidate, Opened
+from tokgate.sweep.file import Sweep
 from tokgate.sweep.schedule import left, time_left_s
 from tokgate.sweep.store import Made
 
@@ -15,32 +15,33 @@ _START_S = {"onnx": 10.0, "transformers": 15.0, "vllm": 60.0, "serve": 60.0}
 _STEP_S = {"cpu": 0.06, "gpu": 0.01}
 
 
-def print_plan(bench: Bench, made: Sequence[Made]) -> None:
-    """A line for each setting, then the count of launches and the time."""
-    spec = bench.sweep.spec
-    for candidate in bench.opened.candidates:
-        refused = bench.refused.get(candidate.number)
+def print_plan(sweep: Sweep, opened: Opened, refusals: Mapping[int, str], made: Sequence[Made]) -> None:
+    """A line for each setting, then the count of launches and the time. `refusals`: what cannot be measured here."""
+    spec = sweep.spec
+    for candidate in opened.candidates:
+        refused = refusals.get(candidate.number)
         print(f"{candidate}: {candidate.scenario.id}" + (f": skipped, {refused}" if refused else ""))
-    todo = left(bench.open_candidates, made, spec.launches, spec.rounds)
-    groups = {each.scenario.id: each.scenario.group.id for each in bench.opened.candidates}
+    found = [each for each in opened.candidates if each.number not in refusals]
+    todo = left(found, made, spec.launches, spec.rounds)
+    groups = {each.scenario.id: each.scenario.group.id for each in found}
     seconds = time_left_s(todo, made, groups)
     if seconds is None:
-        told = f"roughly {duration(_guess_s(bench, todo))}, a guess until the first launch has ended"
+        told = f"roughly {duration(_guess_s(sweep, found, todo))}, a guess until the first launch has ended"
     else:
         told = f"about {duration(seconds)}, by the {len(made)} launches that were made"
     print(
-        f"{len(bench.opened.candidates)} settings, {sum(todo.values())} launches of {spec.rounds} rounds to make: "
+        f"{len(opened.candidates)} settings, {sum(todo.values())} launches of {spec.rounds} rounds to make: "
         f"{told}; building models comes on top"
     )
 
 
-def _guess_s(bench: Bench, todo: dict[str, int]) -> float:
-    return sum(count * _launch_s(bench, group) for group, count in todo.items())
+def _guess_s(sweep: Sweep, found: Sequence[Candidate], todo: Mapping[str, int]) -> float:
+    return sum(count * _launch_s(sweep, found, group) for group, count in todo.items())
 
 
-def _launch_s(bench: Bench, group: str) -> float:
-    rows = [each for each in bench.open_candidates if each.scenario.group.id == group]
-    spec = bench.sweep.spec
+def _launch_s(sweep: Sweep, found: Sequence[Candidate], group: str) -> float:
+    rows = [each for each in found if each.scenario.group.id == group]
+    spec = sweep.spec
     rounds_s = sum(spec.rounds * _steps(row) * _STEP_S[spec.device] for row in rows)
     return _START_S[spec.engine] + rounds_s
 

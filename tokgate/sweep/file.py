@@ -104,7 +104,9 @@ def read_sweep(path: Path) -> Sweep:
             "round: of one launch nobody knows how far it is off"
         )
     _check_grids(path, spec)
-    found = choices(spec.grid)
+    # The file's precision is that of every grid without one: two that say the same are one setting.
+    usual = {} if spec.precision is None else {PRECISION: [spec.precision]}
+    found = choices({**usual, **grid} for grid in spec.grid)
     if not 2 <= len(found) <= MOST_SETTINGS:
         advice = "a ranking needs two" if len(found) < 2 else "leave values out, or name the combinations in [[grid]]s"
         raise InputError(f"{path}: {len(found)} settings; expected 2 to {MOST_SETTINGS}: {advice}")

@@ -21,8 +21,8 @@ def test_a_file_is_its_settings_in_order(tmp_path: Path) -> None:
     sweep = read_sweep(written(tmp_path))
     assert sweep.name == "tiny-sweep"
     assert [dict(choice) for choice in sweep.choices] == [
-        {"threads": 1, "batch": 1}, {"threads": 1, "batch": 4}, {"threads": 2, "batch": 1}, {"threads": 2, "batch": 4},
-    ]  # fmt: skip
+        {"precision": "fp32", "threads": threads, "batch": batch} for threads in (1, 2) for batch in (1, 4)
+    ]
     assert sweep.objective.name == "output_throughput"
 
 

@@ -300,3 +300,13 @@ def test_a_server_that_does_not_start_is_survived(sweep: Sweep) -> None:
         assert each.record.events[-1]["output_tokens"] == 16
     if done.status == 0:
         assert "command: vllm serve MODEL --dtype=bfloat16 --max-num-seqs=2" in done.out
+
+
+def test_a_dry_run_needs_no_gpu(sweep: Sweep) -> None:
+    """What a sweep for another machine would measure can be seen here."""
+    sweep.text = SERVER.replace('"cpu"', '"gpu"')
+    done = sweep("--dry-run", gpu={"absent": "no GPU here"})
+    assert done.status == 0, done.err
+    assert "2 settings, 4 launches of 1 rounds to make" in done.out
+    assert "not on this machine: no GPU here" in done.out
+    assert sweep(gpu={"absent": "no GPU here"}).status == 4

@@ -26,10 +26,11 @@ from tokgate.commands import (
     report,
     stub_server,
     summary,
+    sweep,
 )
 from tokgate.errors import TokgateError
 
-COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, fleet, generate_service, stub_server)
+COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, sweep, fleet, generate_service, stub_server)
 _SIGPIPE_STATUS = 128 + 13
 # EX_SOFTWARE of sysexits.h.
 _FAULT_STATUS = 70

@@ -144,14 +144,14 @@ def _values(
 ) -> dict[str, list[list[float]]]:
     values: dict[str, list[list[float]]] = {}
     for reference, candidate in zip(references, candidates, strict=True):
-        before, now = _launch_values(scenario, reference), _launch_values(scenario, candidate)
+        before, now = values_of_launch(scenario, reference), values_of_launch(scenario, candidate)
         for metric in before.keys() & now.keys():
             values.setdefault(metric, []).append([before[metric], now[metric]])
     # What some launch lacks, as energy where its counter did not move, is no row of pairs.
     return {metric: pairs for metric, pairs in values.items() if len(pairs) == len(references)}
 
 
-def _launch_values(scenario: Scenario, record: LaunchRecord) -> dict[str, float]:
+def values_of_launch(scenario: Scenario, record: LaunchRecord) -> dict[str, float]:
     """The launch's value of each metric: the median over its undisturbed rounds."""
     rounds = [sample.values() for sample in record.rounds[scenario.id]]
     return {metric: median(values[metric] for values in rounds) for metric in set.intersection(*map(set, rounds))}

@@ -34,3 +34,12 @@ def with_cause(message: str, log: str) -> str:
     if cause is None or cause in message or message in cause:
         return message
     return f"{message}; the first error in its log: {cause}"
+
+
+def in_a_line(why: str) -> str:
+    """An error of several lines in one: what happened, and the first exception of its log, else its last words."""
+    head, *log = [line for line in why.splitlines() if line.strip() and not line.startswith("(all of it: ")] or [""]
+    if not log:
+        return head
+    cause = first_exception("\n".join(log)) or log[-1].strip()
+    return f"{head.partition('; its log')[0].removesuffix(':')}: {cause[:_MOST_CHARACTERS]}"

@@ -69,7 +69,7 @@ class GroupRunner:
         if result.skipped:
             return
         started = time.monotonic()
-        artifact = self._artifact(group)
+        artifact = self.artifact(group)
         result.build_s = time.monotonic() - started
         result.artifact = artifact.meta
         # A reference makes launches of their own needless where no accepted session is there to hold them against.
@@ -96,7 +96,7 @@ class GroupRunner:
         except MeasurementError as error:
             result.untraced = str(error)
 
-    def _artifact(self, group: Group) -> Artifact:
+    def artifact(self, group: Group) -> Artifact:
         """What the group's engine loads, built if need be; a server elsewhere loaded its own."""
         setting = self._setting
         if setting.remote is not None:
@@ -203,8 +203,8 @@ class GroupRunner:
         if self._setting.remote is not None:
             return
         source = self._setting.sources[result.group.shape]
-        result.accuracy = _worst_accuracy(result.group, result.own_launches, source)
-        result.reference_accuracy = _worst_accuracy(result.group, result.references, source)
+        result.accuracy = worst_accuracy(result.group, result.own_launches, source)
+        result.reference_accuracy = worst_accuracy(result.group, result.references, source)
 
 
 def _credible(scenarios: Sequence[Scenario], result: GroupResult, keys: Iterable[Key] | None) -> list[Scenario]:
@@ -220,7 +220,7 @@ def _with(rows: Sequence[Row], name: str, values: Mapping[str, list[list[float]]
     ]
 
 
-def _worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy | None:
+def worst_accuracy(group: Group, records: Sequence[LaunchRecord], source: ModelSource) -> Accuracy | None:
     """Of all launches the one farthest from the reference: one wrong launch is enough to be wrong."""
     if not records or loads_skeleton(group, source):
         return None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.rootcause import first_exception, with_cause
+from tokgate.rootcause import first_exception, in_a_line, with_cause
 
 pytestmark = pytest.mark.unit
 
@@ -64,3 +64,20 @@ def test_an_error_is_not_told_twice(message: str) -> None:
 @given(st.text())
 def test_any_log_can_be_read(log: str) -> None:
     assert with_cause("message", log).startswith("message")
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("it crashed", "it crashed"),
+        ("it crashed\n(all of it: x.log)", "it crashed"),
+        (
+            "the server ended with status 2; its log x.log ends:\nusage: vllm\nvllm: error: unknown: --x\n",
+            "the server ended with status 2: vllm: error: unknown: --x",
+        ),
+        ("it died:\nTraceback (most recent call last):\n  x\nKeyError: 1\nlater", "it died: KeyError: 1"),
+        ("", ""),
+    ],
+)
+def test_an_error_of_many_lines_is_told_in_one(why: str, said: str) -> None:
+    assert in_a_line(why) == said

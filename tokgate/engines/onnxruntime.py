@@ -25,14 +25,15 @@ GRAPH_FILE = "model.onnx"
 class OnnxRuntimeEngine:
     """One InferenceSession on the CPU.
 
-    Settings: `allow_spinning` (bool, ONNX Runtime's default is true): whether idle worker threads spin.
+    Settings: `allow_spinning` (bool, ONNX Runtime's default is true): whether idle worker threads spin; `threads`:
+    how many compute, where that is not as many as there are.
     """
 
     def __init__(self, model_dir: str, threads: int, settings: dict[str, Any]) -> None:
-        unknown = set(settings) - {"allow_spinning"}
+        unknown = set(settings) - {"allow_spinning", "threads"}
         if unknown:
-            raise ValueError(f"ONNX Runtime engine: unknown settings {sorted(unknown)}; known: allow_spinning")
-        self._threads = threads
+            raise ValueError(f"ONNX Runtime engine: unknown settings {sorted(unknown)}; known: allow_spinning, threads")
+        self._threads = int(settings.get("threads", threads))
         self._spinning = bool(settings.get("allow_spinning", True))
         config = json.loads((Path(model_dir) / "config.json").read_text())
         heads = config["num_attention_heads"]
@@ -41,7 +42,7 @@ class OnnxRuntimeEngine:
         self._vocab_size: int = config["vocab_size"]
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self._spinning else "0")
         self._session = ort.InferenceSession(

@@ -18,7 +18,7 @@ _BOUNDS: tuple[Bound, ...] = ("min", "max", "reference")
 _KEYS = ("scenario", "metric", *_BOUNDS, "unit", "weight", "source")
 _TABLES = ("limit", "workload")
 # Seconds in a unit of time, so that an SLO may stand in milliseconds as people write it.
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 # A session value of several launches passes through log and exp; a bound met exactly is met.
 _ROUNDING = 1e-9
 
@@ -162,8 +162,8 @@ def _check(limit: Limit, row: Row | None) -> LimitVerdict:
 def _factor(row: Row, limit: Limit) -> float:
     if row.unit == limit.unit:
         return 1.0
-    if row.unit in _SECONDS and limit.unit in _SECONDS:
-        return _SECONDS[row.unit] / _SECONDS[limit.unit]
+    if row.unit in SECONDS and limit.unit in SECONDS:
+        return SECONDS[row.unit] / SECONDS[limit.unit]
     raise InputError(
         f"the limit on {limit.scenario} {limit.metric} is in {limit.unit!r} and the session's row in "
         f"{row.unit!r}; write the limit in {row.unit!r}"

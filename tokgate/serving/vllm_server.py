@@ -13,7 +13,7 @@ from tokgate.serving.server import HOST, ServerCommand
 # A model is a folder on this disk; nothing is asked for, and nothing reported, over the network.
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 # Settings that are not the server's: the one goes with each request, the other into its environment.
-_NOT_FLAGS = ("sampling", "environment")
+NOT_FLAGS = ("sampling", "environment")
 
 
 def server_command(plan: LaunchPlan, port: int, log: Path, cpus: frozenset[int] | None) -> ServerCommand:
@@ -28,7 +28,7 @@ def server_command(plan: LaunchPlan, port: int, log: Path, cpus: frozenset[int] 
         f"--host={HOST}",
         f"--port={port}",
         f"--served-model-name={plan.server.model}",
-        *flags({name: value for name, value in plan.settings.items() if name not in _NOT_FLAGS}),
+        *flags({name: value for name, value in plan.settings.items() if name not in NOT_FLAGS}),
     ]
     # By itself vLLM's build for CPUs looks at the machine, not at what it may use of it.
     bound = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(cpus)))} if cpus else {}

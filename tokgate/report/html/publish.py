@@ -29,17 +29,17 @@ def publish(page: Page, path: Path) -> Path:
 
 
 def publish_report(sessions: Sequence[SessionFacts], path: Path) -> Path:
-    return publish(report_page(sessions, _made()), path)
+    return publish(report_page(sessions, made()), path)
 
 
 def publish_comparison(first: SessionFacts, second: SessionFacts, path: Path) -> Path:
     """Raises InputError where the two have no shape in common."""
-    return publish(compare_page(first, second, _made()), path)
+    return publish(compare_page(first, second, made()), path)
 
 
 def publish_ladder(climb: Climb, files: Mapping[str, str], path: Path) -> Path:
     """`files`: the file of each session, by its id."""
-    return publish(ladder_page(climb, files, _made()), path)
+    return publish(ladder_page(climb, files, made()), path)
 
 
 def publish_trends(machine: str | None, folder: Path, shelf: Shelf, path: Path) -> Path:
@@ -57,7 +57,7 @@ def publish_trends(machine: str | None, folder: Path, shelf: Shelf, path: Path) 
         there = ", ".join(known) or f"none at all in {folder} or {shelf.root}"
         raise InputError(f"--trends: {asked}: there are {there}; name one: --trends MACHINE")
     mine = [(each, file) for each, file in found if each.machine_id == machine]
-    return publish(trends_page(machine, mine, shelf.baselines(machine), _made()), path)
+    return publish(trends_page(machine, mine, shelf.baselines(machine), made()), path)
 
 
 def judged_facts(path: Path, shelf: Shelf, machine: str | None = None) -> SessionFacts:
@@ -81,6 +81,6 @@ def _accepted_machines(root: Path) -> set[str]:
     return {path.parent.name for path in root.glob("*/[!.]*.json")}
 
 
-def _made() -> str:
+def made() -> str:
     now = datetime.datetime.now(datetime.timezone.utc)
     return f"Made by tokgate {__version__} on {now:%Y-%m-%d %H:%M} UTC. One file; nothing is fetched."

@@ -74,7 +74,8 @@ def test_a_slower_candidate_is_1_with_why_and_the_command(ab: Ab) -> None:
     assert "in 12 interleaved pairs" in done.out
     assert f"again: tokgate ab --reference={ab.reference} --model=tiny" in done.out
     assert f"-k '[{FP32}]'" in done.out
-    assert "] paired" in done.out
+    assert "] p " in done.out
+    assert "p: in pairs" in done.out
     assert f"session: {Path('ab') / done.session.id}.json" in done.out
     assert "NO-BASELINE" not in done.out
 

@@ -30,7 +30,8 @@ def test_a_slower_candidate_fails_by_its_pairs(run: Runner, reference: str) -> N
     assert "in 12 interleaved pairs" in done.out
     assert "decode (tpot)" in done.out
     assert "than the reference" in done.out
-    assert "] paired" in done.out
+    assert "] p " in done.out
+    assert "p: in pairs" in done.out
     assert f"--perf-reference={reference}" in done.out, "the command that measures the row again has it"
     assert "reference -> candidate: onnxruntime 1.30.0 ->" in done.out
     assert all(len(row.pairs or []) == 12 and len(row.launches) == 12 for row in done.session.rows)

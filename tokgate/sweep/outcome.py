@@ -97,7 +97,9 @@ def _lost(candidate: Candidate, standing: Standing, refusal: str | None, sweep: 
 
 def _measured(candidate: Candidate, standing: Standing, opened: Opened) -> Measured:
     by_pass = {number: values_of_launch(candidate.scenario, standing.records[number]) for number in standing.usable}
-    metrics = set.intersection(*(set(values) for values in by_pass.values()))
+    # A server's rounds hold figures that are no metric of a row.
+    known = {metric.name for metric in metrics_of(candidate.scenario.group.engine)}
+    metrics = known.intersection(*by_pass.values())
     values = {metric: {number: told[metric] for number, told in by_pass.items()} for metric in sorted(metrics)}
     return Measured(candidate, values, {}, notes=_notes(candidate, standing, opened))
 

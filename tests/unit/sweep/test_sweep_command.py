@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -64,6 +65,8 @@ class Sweep:
              f"--folder={self.folder / 'sweeps'}", f"--cache={self.folder / 'cache'}", *args],
             cwd=self.folder, env={**os.environ, "TOKGATE_SCRIPT": plan, "PYTHONPATH": path, "COLUMNS": "80"},
             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            # What a script starts in its background ignores Ctrl-C, and hands that down.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def blocked(self, *args: str, at: int) -> subprocess.Popen[str]:

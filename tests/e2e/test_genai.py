@@ -94,23 +94,23 @@ def test_the_session_says_what_built_and_measured_it(measured: Measured) -> None
 
 def test_greedy_decoding_is_the_same_alone_in_a_batch_and_through_our_own_choice(probed: dict[str, object]) -> None:
     assert probed["greedy"] == probed["same"] == probed["alone"]
-    prefill_s, total_s = probed["times"]  # type: ignore[misc]  # JSON
+    prefill_s, total_s = probed["times"]
     assert 0 < prefill_s < total_s
-    assert probed["told"]["spinning"] == "off"  # type: ignore[index]  # JSON
+    assert probed["told"]["spinning"] == "off"
 
 
 def test_sampling_follows_its_seed_and_stop_ids_end_a_sequence(probed: dict[str, object]) -> None:
-    first, again, other = probed["drawn"]  # type: ignore[misc]  # JSON
+    first, again, other = probed["drawn"]
     assert first == again != other
-    row = probed["stopped"][0]  # type: ignore[index]  # JSON
+    row = probed["stopped"][0]
     place = row.index(probed["stop"])
     assert place <= 4
-    assert row[:place] == probed["greedy"][0][:place]  # type: ignore[index]  # JSON
+    assert row[:place] == probed["greedy"][0][:place]
     assert set(row[place + 1 :]) == {-1}
 
 
 def test_the_token_that_ends_a_sequence_is_never_made_and_never_fed(probed: dict[str, object]) -> None:
-    assert all(probed["end"] not in row for row in probed["greedy"])  # type: ignore[attr-defined]  # JSON
+    assert all(probed["end"] not in row for row in probed["greedy"])
     assert f"holds token {probed['end']}" in str(probed["refused"])
 
 

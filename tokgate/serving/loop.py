@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import signal
-import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -15,6 +14,7 @@ import uvloop
 
 from tokgate.serving.driver import Driver
 from tokgate.serving.share import Counts, Measured, Share
+from tokgate.serving.tls import tls_context
 
 
 def drive(
@@ -74,18 +74,6 @@ def on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def tls_context(scheme: str) -> ssl.SSLContext | None:
-    """None for plain HTTP; the system's certificates, and certifi's where it is installed."""
-    if scheme != "https":
-        return None
-    context = ssl.create_default_context()
-    with contextlib.suppress(ImportError):
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 @contextlib.contextmanager

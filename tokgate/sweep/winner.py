@@ -33,8 +33,9 @@ class Winner:
 def write_winner(sweep: Sweep, opened: Opened, candidate: Candidate, folder: Path) -> Winner:
     """Writes the scenario into `folder`, with the variant NAME-best that the matrix names."""
     folder.mkdir(parents=True, exist_ok=True)
-    matrix = folder / f"{sweep.name}.toml"
-    name = f"{sweep.name}-best"
+    matrix = (folder / f"{sweep.name}.toml").resolve()
+    # Dots divide the parts of an id, and of a table's name in TOML.
+    name = f"{sweep.name.replace('.', '-')}-best"
     write_matrix(sweep, [candidate.number - 1], matrix, name)
     scenario = candidate.scenario
     group = scenario.group

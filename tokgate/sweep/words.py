@@ -32,7 +32,9 @@ def sentence(outcome: Outcome) -> str:
     peers = ranking.of(Status.LEVEL)
     provisional = ", if it keeps the constraints, which cannot be told" if best.measured.holds is Holds.OPEN else ""
     if not peers:
-        lead = " ahead of all others" if len(ranking.entries) > 1 and not ranking.of(Status.OPEN) else ""
+        others = " that keep the constraints" if ranking.of(Status.BREAKS) else ""
+        is_ahead = ranking.of(Status.BEHIND) and not ranking.of(Status.OPEN)
+        lead = f" ahead of all others{others}" if is_ahead else ""
         return f"{best.measured.candidate} is the best of {total}, {value}{lead}{provisional}."
     others = f"{len(peers)} other{'s' if len(peers) > 1 else ''}"
     return (

@@ -142,7 +142,7 @@ def test_wrong_outputs_make_a_step_invalid_though_the_session_says_valid() -> No
 
 
 def _fields(entry: object) -> dict[str, object]:
-    return {name: getattr(entry, name) for name in entry.__struct_fields__}  # type: ignore[attr-defined]  # msgspec's
+    return {name: getattr(entry, name) for name in entry.__struct_fields__}
 
 
 def test_sessions_of_other_machines_are_refused_by_name() -> None:

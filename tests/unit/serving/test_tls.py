@@ -4,13 +4,15 @@ import shutil
 import socket
 import ssl
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from serving.loads import load, raw_server, read_request
+from serving.loads import load, raw_server, read_request, request, target
 from serving.streams import RESPONSE
 from tokgate.serving.client import run_load
 from tokgate.serving.record import Failure
+from tokgate.serving.users.connection import UserConnection
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +51,18 @@ def test_requests_go_over_tls(server, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
     result = run_load(load(server, 5, max_concurrency=1))
     assert [record.failure for record in result.records] == [None] * 5
+
+
+def test_a_user_of_locusts_asks_over_tls(server, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
+    asked = replace(request(), prompt_len=5)
+    user = UserConnection(target(server), "completions", timeout_s=30)
+    assert [user.ask(asked).fault for _ in range(2)] == [None, None]
+    user.close()
+    monkeypatch.delenv("SSL_CERT_FILE")
+    fault = UserConnection(target(server), "completions", timeout_s=30).ask(asked).fault
+    assert fault is not None
+    assert "CERTIFICATE_VERIFY_FAILED" in fault.detail
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(server, monkeypatch):

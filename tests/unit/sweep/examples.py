@@ -56,7 +56,7 @@ def record(
 
 def made(number: int, pass_number: int, *candidates: Candidate, failed: str | None = None, **more: object) -> Made:
     scenarios = tuple(each.scenario.id for each in candidates)
-    told = None if failed else record(*candidates, **more)  # type: ignore[arg-type]  # as record takes it
+    told = None if failed else record(*candidates, **more)
     return Made(number, pass_number, scenarios, 10.0, told, failed)
 
 

@@ -41,5 +41,5 @@ def test_one_that_is_behind_by_less_than_the_noise_is_perhaps_on_it() -> None:
 def test_without_a_tpot_there_is_no_front() -> None:
     found = measured({1: [100.0, 101.0], 2: [90.0, 91.0]})
     for each in found:
-        del each.values["tpot"]  # type: ignore[attr-defined]  # a dict in these examples
+        del each.values["tpot"]
     assert not front(found).on

@@ -53,7 +53,7 @@ def page_of(folder: Path, text: str = "", **more: Any) -> Document:
     best = outcome.ranking.best
     assert best is not None
     winner = Winner(best.measured.candidate, f"vllm serve MODEL --x={text}", text, folder, folder, f"id{text}")
-    page: Any = sweep_page(outcome, _Bench(text), winner, f"folder{text}")  # type: ignore[arg-type]  # a stand-in
+    page: Any = sweep_page(outcome, _Bench(text), winner, f"folder{text}")
     return document(render(page))
 
 
@@ -85,6 +85,6 @@ def test_without_a_tpot_or_a_winner_there_is_a_page_all_the_same(tmp_path: Path)
     sweep: Sweep = read_sweep(written(tmp_path))
     lost = [Lost(candidate(1), Status.INVALID, "disturbed")]
     outcome = Outcome(sweep, rank([], "output_throughput", lost), front([]), 0, 0.0)
-    read = document(render(sweep_page(outcome, _Bench(""), None, "folder")))  # type: ignore[arg-type]  # a stand-in
+    read = document(render(sweep_page(outcome, _Bench(""), None, "folder")))
     assert "Nothing can be ranked" in read.text
     assert [section["id"] for section in read.packed("part-0")] == ["ranking"]

@@ -70,6 +70,19 @@ def test_a_quantised_model_is_said_to_be_one(tmp_path: Path) -> None:
     assert "quantised to INT8" in write_winner(sweep, opened, candidate, tmp_path / "winner").note
 
 
+def test_a_file_with_a_dot_in_its_name_has_a_winner_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, SERVER).rename(tmp_path / "qwen2.5-seqs.toml")
+    monkeypatch.chdir(tmp_path)
+    sweep = read_sweep(file)
+    opened = open_candidates(sweep, "dummy")
+    winner = write_winner(sweep, opened, opened.candidates[0], Path("winner"))
+    (row,) = open_matrix(str(winner.matrix), "dummy", PROFILE, {}).rows(PROFILE)
+    assert row.id == winner.scenario
+    assert ".qwen2-5-seqs-best." in row.id
+
+
 def test_an_engine_without_a_server_has_a_scenario_and_no_command(tmp_path: Path) -> None:
     sweep = read_sweep(written(tmp_path))
     opened = open_candidates(sweep, "dummy")

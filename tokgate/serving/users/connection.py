@@ -20,6 +20,7 @@ from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Request, Target
+from tokgate.serving.tls import trusting
 from tokgate.serving.users.hearing import Heard, Hearing
 
 _BLOCK = 1 << 16
@@ -44,6 +45,7 @@ class UserConnection:
         self._api = api
         self._timeout_s = timeout_s
         self._socket: Any = None
+        self._context = trusting(gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         host = target.host if ":" not in target.host else f"[{target.host}]"
         lines = [f"POST {target.path} HTTP/1.1", f"Host: {host}:{target.port}", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in target.headers]
@@ -113,7 +115,5 @@ class UserConnection:
         connected.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
         connected.settimeout(None)
         if target.scheme == "https":
-            connected = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(
-                connected, server_hostname=target.host
-            )
+            connected = self._context.wrap_socket(connected, server_hostname=target.host)
         self._socket = connected

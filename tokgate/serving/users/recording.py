@@ -68,7 +68,7 @@ class Recorder:
     def add_unfinished(self, sent_at: float) -> None:
         """Of a user who was stopped while waiting for an answer."""
         if self._path is not None:
-            self._requests.append({"sent_at": sent_at, "unfinished": True})
+            self._requests.append({"sent_at": sent_at, "e2el_s": time.time() - sent_at, "unfinished": True})
 
     def _set_end(self, **named: Any) -> None:
         if self._run_s:

@@ -17,7 +17,8 @@ _PERCENTILES = (90, 95, 99)
 
 
 class UserRequest(msgspec.Struct, frozen=True):
-    """One request of a user. `sent_at`: seconds since the epoch. `unfinished`: the test ended before its answer."""
+    """One request of a user. `sent_at`: seconds since the epoch. `unfinished`: its user was stopped before the answer,
+    after `e2el_s`."""
 
     sent_at: float
     e2el_s: float = 0.0
@@ -48,13 +49,18 @@ class LoadTest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Tally:
-    """A test's outcome. `duration_s`: from the first request to the last answer. `unfinished` ones have no time."""
+    """A test's outcome. `duration_s`: from the first request to the last answer. `unfinished` ones have no time.
+
+    `cut_short`: those of them that had waited as long as the quickest answer took. A user whom Locust stops while he
+    thinks may just have begun to ask, which says nothing of the server.
+    """
 
     duration_s: float
     succeeded: int
     failures: dict[str, int]
     details: dict[str, str]
     unfinished: int
+    cut_short: int
     prompt_tokens: int
     output_tokens: int
     times_s: dict[str, list[float]]
@@ -93,10 +99,10 @@ class Tally:
         return "; ".join(faults) or None
 
     def _cut_short(self) -> str | None:
-        if not self.unfinished:
+        if not self.cut_short:
             return None
         return (
-            f"{self.unfinished} requests had no answer when the last user was stopped: how long they take is not "
+            f"{self.cut_short} requests had no answer when the last user was stopped: how long they take is not "
             "known, and the times of the others are the shorter ones; let it run longer, or with fewer users"
         )
 
@@ -115,6 +121,7 @@ def tally(requests: Sequence[UserRequest]) -> Tally:
     for request in ended:
         if request.failure is not None:
             details.setdefault(request.failure, request.detail)
+    quickest_s = min((request.e2el_s for request in successes), default=0.0)
     begin = min((request.sent_at for request in ended), default=0.0)
     return Tally(
         duration_s=max((request.sent_at + request.e2el_s for request in ended), default=0.0) - begin,
@@ -122,6 +129,7 @@ def tally(requests: Sequence[UserRequest]) -> Tally:
         failures=dict(Counter(request.failure for request in ended if request.failure is not None)),
         details=details,
         unfinished=len(requests) - len(ended),
+        cut_short=sum(request.unfinished and request.e2el_s >= quickest_s for request in requests),
         prompt_tokens=sum(request.prompt_tokens or 0 for request in successes),
         output_tokens=sum(request.output_tokens or 0 for request in successes),
         times_s={

@@ -19,7 +19,7 @@ def success(sent_at: float, e2el_s: float = 1.0, **told: Any) -> UserRequest:
 
 
 REFUSED = UserRequest(12.0, 0.1, failure="connection refused", detail="Errno 111")
-UNFINISHED = UserRequest(19.0, unfinished=True)
+UNFINISHED = UserRequest(19.0, 5.0, unfinished=True)
 
 
 def test_every_request_counts_once() -> None:
@@ -35,6 +35,9 @@ def test_a_request_that_was_cut_off_makes_the_times_of_the_others_too_short() ->
     """The slower the server, the more of them there are: without a fault a slowdown would hide itself."""
     assert tally([success(10)]).fault() is None
     assert "1 requests had no answer" in str(tally([success(10), UNFINISHED]).fault())
+    begun = UserRequest(19.0, 0.001, unfinished=True)
+    assert tally([success(10), begun]).fault() is None, "its user was stopped while it thought"
+    assert tally([success(10), begun]).unfinished == 1
     both = str(tally([success(10), REFUSED, UNFINISHED]).fault())
     assert both.startswith("1 of 2 requests failed")
     assert "1 requests had no answer" in both

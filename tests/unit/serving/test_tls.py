@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
 import subprocess
-from dataclasses import replace
+import sys
+from pathlib import Path
 
 import pytest
 
-from serving.loads import load, raw_server, read_request, request, target
+from serving.loads import load, raw_server, read_request
 from serving.streams import RESPONSE
 from tokgate.serving.client import run_load
 from tokgate.serving.record import Failure
-from tokgate.serving.users.connection import UserConnection
 
 pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +56,31 @@ def test_requests_go_over_tls(server, certificate, monkeypatch):
     assert [record.failure for record in result.records] == [None] * 5
 
 
-def test_a_user_of_locusts_asks_over_tls(server, certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
-    asked = replace(request(), prompt_len=5)
-    user = UserConnection(target(server), "completions", timeout_s=30)
-    assert [user.ask(asked).fault for _ in range(2)] == [None, None]
-    user.close()
-    monkeypatch.delenv("SSL_CERT_FILE")
-    fault = UserConnection(target(server), "completions", timeout_s=30).ask(asked).fault
-    assert fault is not None
-    assert "CERTIFICATE_VERIFY_FAILED" in fault.detail
+# gevent stays out of this process.
+USER = """
+import sys
+from dataclasses import replace
+from serving.loads import request, target
+from tokgate.serving.users.connection import UserConnection
+user = UserConnection(target(sys.argv[1]), "completions", timeout_s=30)
+faults = [user.ask(replace(request(), prompt_len=5)).fault for _ in range(2)]
+user.close()
+print(*faults)
+"""
+
+
+def asked_by_a_user(url: str, **trusted: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "unit"), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", USER, url]
+    return subprocess.run(
+        command, env={**environment, "PYTHONPATH": path, **trusted}, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_a_user_of_locusts_asks_over_tls_whom_he_trusts(server, certificate):
+    assert asked_by_a_user(server, SSL_CERT_FILE=str(certificate[1])) == "None None\n"
+    assert "CERTIFICATE_VERIFY_FAILED" in asked_by_a_user(server)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(server, monkeypatch):

@@ -75,6 +75,10 @@ class Perf:
     def select(self, file: str, scenario: Scenario) -> None:
         self._selected.setdefault(file, []).append(scenario)
 
+    def has_selected(self, file: str) -> bool:
+        """Whether items of this matrix's scenarios will run, or have run."""
+        return bool(self._selected.get(file))
+
     def clock(self, scenario: Scenario) -> ReplayClock:
         """The clock that pytest-benchmark reads for this scenario's item."""
         return self._clocks.setdefault(scenario, ReplayClock())

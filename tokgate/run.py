@@ -93,11 +93,11 @@ class DeviceRun:
         """The scenarios whose items will run; a group measures those of them that are its own."""
         self._selected = list(scenarios)
 
-    def found(self, name: str) -> tuple[Scenario, GroupResult] | None:
-        """The selected scenario whose id ends in `name`, and its group's result; None where there is none by now."""
+    def found(self, name: str) -> tuple[Scenario, GroupResult | None] | None:
+        """The selected scenario whose id ends in `name`, and its group's result if there is one by now."""
         for scenario in self._selected:
-            if scenario.id.endswith(f".{name}") and scenario.group.id in self._results:
-                return scenario, self._results[scenario.group.id]
+            if scenario.id.endswith(f".{name}"):
+                return scenario, self._results.get(scenario.group.id)
         return None
 
     def result(self, scenario: Scenario) -> GroupResult:

@@ -27,7 +27,7 @@ def run_worker(usage: str, argv: Sequence[str], work: Callable[[LaunchPlan, Emit
         if plan.device == "gpu" and not (plan.server and plan.server.base_url):
             show_gpus(plan.gpus, os.environ)
         work(plan, emit)
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is told in an event, and raised again
         emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
         raise
     return 0

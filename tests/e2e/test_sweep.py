@@ -38,6 +38,8 @@ threads = ["default", 1]
 precision = ["fp32"]
 no_such_setting = [true]
 """
+# Of the file, without the one that crashes.
+SETTINGS = 4
 WAIT_S = 600.0
 # Its folder, what the second command said, the launches that the first one left, and the page.
 Swept = tuple[Store, subprocess.CompletedProcess[str], list[Made], Path]
@@ -71,10 +73,15 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     return store, run(*arguments, "-o", page), before, page
 
 
+def all_disturbed(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether nothing was ranked for want of undisturbed launches, of each setting but the one that crashed."""
+    return done.returncode == 4 and " ".join(done.stdout.split()).count("launches are usable") == SETTINGS
+
+
 def test_it_goes_on_where_it_was_killed(swept: Swept) -> None:
     """What had ended stands as it was; the rest is measured, every setting in as many launches as planned or more."""
     store, done, before, _ = swept
-    assert done.returncode in (0, 4), "on cores that were busy throughout nothing can be ranked"
+    assert done.returncode == 0 or all_disturbed(done), done.stdout + done.stderr
     after = store.launches()
     assert after[: len(before)] == before
     for precision, own in (("fp32", "set1"), ("int8", "set1"), ("fp32", ""), ("int8", "")):
@@ -93,8 +100,9 @@ def test_the_setting_that_crashed_is_shown_with_its_reason_and_takes_nothing_fro
 def test_the_winner_is_a_scenario_and_the_page_is_there(swept: Swept) -> None:
     store, done, _, page = swept
     assert "<title>tokgate sweep tiny</title>" in page.read_text()
-    if done.returncode != 0:
-        pytest.skip("the cores were busy throughout: there is no winner to look at")
+    if all_disturbed(done):
+        pytest.skip("every launch of every setting was disturbed by others on the cores: there is no winner to look at")
+    assert done.returncode == 0, done.stdout + done.stderr
     (row,) = open_matrix(str(store.winner_dir / "tiny.toml"), "auto", "sweep", {}).rows("sweep")
     assert f"scenario: {row.id}" in done.stdout
 

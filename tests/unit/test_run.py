@@ -46,11 +46,11 @@ def device_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceRun:
 
 
 def test_a_scenario_is_found_by_its_id_without_the_model_once_its_group_was_measured(device_run: DeviceRun) -> None:
-    assert device_run.found("onnx.fp32.b1.p5.o50") is None
+    assert device_run.found("onnx.fp32.b1.p5.o50") == (ROWS[0], None)
     result = device_run.result(ROWS[0])
     assert device_run.found("onnx.fp32.b1.p5.o50") == (ROWS[0], result)
     assert device_run.found("onnx.fp32.b11.p5.o50") == (ROWS[1], result), "a group is measured whole"
-    assert device_run.found("onnx.int8.b1.p5.o50") is None, "its group was not"
+    assert device_run.found("onnx.int8.b1.p5.o50") == (ROWS[2], None), "its group was not"
     assert isinstance(result, GroupResult)
 
 

@@ -84,7 +84,7 @@ def test_a_group_that_failed_fails_the_comparison(run: Runner, tmp_path: Path) -
 def test_a_row_that_was_not_selected_skips_the_comparison_and_is_named(run: Runner, tmp_path: Path) -> None:
     done = comparing(run, tmp_path, COMPARED, "-k", f"[{FP32}] or compared")
     assert done.status == 0, done.out
-    assert "onnx.int8.b1.p5.o50 was not measured in this run: it was not selected" in done.out
+    assert "onnx.int8.b1.p5.o50 was not selected, so there is nothing to compare" in done.out
 
 
 def test_a_row_that_was_skipped_skips_the_comparison_with_the_cause(run: Runner, tmp_path: Path) -> None:
@@ -96,7 +96,17 @@ def test_a_row_that_was_skipped_skips_the_comparison_with_the_cause(run: Runner,
 def test_comparing_alone_measures_nothing_and_is_no_pass(run: Runner, tmp_path: Path) -> None:
     done = comparing(run, tmp_path, COMPARED, "-k", "compared")
     assert done.status == 5, done.out
-    assert "no scenario of this matrix was measured" in done.out
+    assert "no scenario of this matrix was selected" in done.out
+
+
+def test_a_comparison_that_comes_before_its_rows_is_no_pass_and_no_skip(run: Runner, tmp_path: Path) -> None:
+    """Another order, as plugins make it: skipped, what it holds would be held by nobody."""
+    last = "\ndef pytest_collection_modifyitems(items): items.reverse()\n"
+    (tmp_path / "conftest.py").write_text(f"import pytest\n@pytest.hookimpl(trylast=True){last}")
+    done = comparing(run, tmp_path, COMPARED)
+    assert done.status == 1
+    assert failure(done).startswith("INVALID: ")
+    assert "selected and is not measured" in failure(done)
 
 
 def test_a_metric_that_a_row_has_not_fails(run: Runner, tmp_path: Path) -> None:

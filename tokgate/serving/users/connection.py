@@ -7,6 +7,7 @@ a server that was killed is then not seen. Its parser is used here, over a socke
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 import time
 from collections.abc import Callable
@@ -37,6 +38,12 @@ class _Parser(HTTPResponse):  # type: ignore[misc]  # untyped base
         self._take(bytes(piece))
 
 
+@functools.cache
+def _context() -> Any:
+    """One for all users, made when the first needs it: reading the certificates takes longer than a request."""
+    return trusting(gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
 class UserConnection:
     """`timeout_s`: how long a whole request may take."""
 
@@ -45,7 +52,6 @@ class UserConnection:
         self._api = api
         self._timeout_s = timeout_s
         self._socket: Any = None
-        self._context = trusting(gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         host = target.host if ":" not in target.host else f"[{target.host}]"
         lines = [f"POST {target.path} HTTP/1.1", f"Host: {host}:{target.port}", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in target.headers]
@@ -115,5 +121,5 @@ class UserConnection:
         connected.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
         connected.settimeout(None)
         if target.scheme == "https":
-            connected = self._context.wrap_socket(connected, server_hostname=target.host)
+            connected = _context().wrap_socket(connected, server_hostname=target.host)
         self._socket = connected

@@ -59,7 +59,7 @@ class LlmUser(User):  # type: ignore[misc]  # untyped base
         except (gevent.GreenletExit, StopUser):
             self._recorder.add_unfinished(sent_at)
             raise
-        except Exception as error:  # whatever it is: Locust logs it and asks on, and no count would have the request
+        except Exception as error:  # Locust would log it and ask on, and this request be in no count: it failed
             said = f"{type(error).__name__}: {error}"
             heard = Hearing(request, self.api).broken(Failure.MALFORMED, said, time.time() - sent_at)
         self._recorder.add(heard, sent_at)

@@ -38,6 +38,13 @@ def add(commands: Any) -> None:
     parser.add_argument("--max-steps", type=int, default=1024, metavar="N", help="output tokens (default: 1024)")
     parser.add_argument("--max-body-bytes", type=int, default=1 << 20, metavar="N", help="default: 1 MiB")
     parser.add_argument("--threads", type=int, metavar="N", help="of the engine (default: every usable core)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the engine, named and written as in a matrix or a sweep (enforce_eager=true); any number",
+    )
     parser.add_argument("--grace", type=float, default=30.0, metavar="SECONDS", help="how long to end (default: 30)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that holds the engine")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where models are built (default: the user's cache)")
@@ -58,6 +65,7 @@ def _settings(args: argparse.Namespace) -> Any:
     from tokgate.engine_settings import engine_settings
     from tokgate.environment import check_interpreter
     from tokgate.errors import InputError
+    from tokgate.generate.given import context_len, given_settings
     from tokgate.generate.settings import Limits, ServiceSettings, batch_fault
     from tokgate.machine.cpumodel import isa
     from tokgate.machine.cpus import usable_cores
@@ -76,27 +84,28 @@ def _settings(args: argparse.Namespace) -> Any:
     if fault:
         raise InputError(f"--batch: {fault}")
     check_interpreter("the interpreter that serves,", args.python)
+    given = given_settings(args.set)
     source = resolve(args.model, args.shape, allow_network=True)
     device: Device = args.device or ("gpu" if args.engine == "vllm" else "cpu")
-    group = Group(args.shape, source.model_id, args.engine, precision, device=device)
+    group = Group(args.shape, source.model_id, args.engine, precision, given, device)
+    settings = engine_settings(group, source)
     cache = args.cache or default_cache_root()
 
     def built(engine: str, precision: str) -> str:
         return str(ensure(source, engine, precision, cache, sys.executable, isa(), _say).path)
 
     model_dir = built(args.engine, precision)
-    room = source.max_context - 1
+    context = context_len(settings, source.max_context)
+    room = context - 1
     return ServiceSettings(
         engine=args.engine,
         model_dir=model_dir,
         # A graph's folder holds no tokenizer; the checkpoint that it was made of does.
         tokenizer_dir=built("transformers", "fp32"),
-        limits=Limits(
-            source.max_context, min(args.max_prompt_tokens or room, room), args.max_steps, args.max_body_bytes
-        ),
+        limits=Limits(context, min(args.max_prompt_tokens or room, room), args.max_steps, args.max_body_bytes),
         model=source.model_id,
         precision=precision,
-        settings=engine_settings(group, source),
+        settings=settings,
         threads=args.threads or usable_cores(),
         host=args.host,
         port=args.port,

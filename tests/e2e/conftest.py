@@ -8,12 +8,30 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where this interpreter's models are: whoever needs one first builds it."""
-    return tmp_path_factory.mktemp("cache")
+def caches(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where models are built: --perf-cache, which processes and runs may share, or else a folder of this process."""
+    given = pytestconfig.getoption("perf_cache")
+    return Path(given).resolve() if given else tmp_path_factory.mktemp("caches")
 
 
 @pytest.fixture(scope="session")
-def vllm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(caches: Path) -> Path:
+    """This interpreter's models: whoever needs one first builds it."""
+    return made(caches / "own")
+
+
+@pytest.fixture(scope="session")
+def vllm_cache(caches: Path) -> Path:
     """The same of vLLM's interpreter, whose checkpoints are other entries."""
-    return tmp_path_factory.mktemp("vllm-cache")
+    return made(caches / "vllm")
+
+
+@pytest.fixture(scope="session")
+def genai_cache(caches: Path) -> Path:
+    """And of GenAI's."""
+    return made(caches / "genai")
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

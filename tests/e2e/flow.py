@@ -8,11 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from tokgate import session as sessions
+from tokgate.matrix_file import load_matrix
 from tokgate.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +74,22 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache:
     pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
 
 
+def check_planned_work(measured: Measured, file: str) -> list[dict[str, Any]]:
+    """To the token, in every round of every row, disturbed or not; and each planned round was tried. The rounds."""
+    matrix = load_matrix(ROOT / "scenarios" / file).with_models(lambda shape: "tiny-dummy")
+    found: list[dict[str, Any]] = []
+    for scenario in matrix.rows("smoke"):
+        (launch,) = measured.session.telemetry["groups"][scenario.group.id]["launches"]
+        rounds = [event for event in launch["rounds"] if event["scenario"] == scenario.id]
+        assert {event["round"] for event in rounds} == set(range(matrix.profile("smoke").rounds))
+        for event in rounds:
+            assert event["prompt_tokens"] == scenario.batch * scenario.prompt_len
+            assert event["output_tokens"] == scenario.batch * scenario.output_len
+            assert 0 < event["prefill_s"] < event["total_s"]
+        found += rounds
+    return found
+
+
 def varied(session: Session, name: str, noise: random.Random) -> Session:
     rows = [
         msgspec.structs.replace(
@@ -91,14 +109,25 @@ def worse(session: Session, share: float) -> Session:
     return msgspec.structs.replace(session, id=f"{session.id}-worse", rows=[changed(row) for row in session.rows])
 
 
-def accepted_nights(session: Session, folder: Path) -> tuple[Path, Session]:
-    """The store with five nights like `session`, 0.5% of noise between them, and a sixth one."""
+def check_nights(session: Session, folder: Path) -> None:
+    """Five accepted sessions with 0.5% noise: a sixth like them exits 0, the same 20% worse exits 1."""
     noise = random.Random(20261121)
     nights = [varied(session, f"night-{number}", noise) for number in range(6)]
     accepted = [sessions.write(night, folder / "sessions") for night in nights[:5]]
     store = folder / "baselines"
     assert tokgate("accept", *accepted, "--reason", "first five nights", "--baselines", store) == 0
-    return store, nights[5]
+    sixth = sessions.write(nights[5], folder / "sessions")
+    assert tokgate("judge", sixth, "--baselines", store, "--require-baseline") == 0
+    slower = sessions.write(worse(nights[5], 0.20), folder / "sessions")
+    assert tokgate("judge", slower, "--baselines", store) == 1
+
+
+def check_nights_where_quiet(measured: Measured, folder: Path) -> None:
+    """The same of a session that others on the cores may have disturbed: then there is nothing to judge."""
+    if not measured.session.valid:
+        assert all("planned rounds are usable" in reason for reason in measured.session.reasons), "not only disturbed"
+        pytest.skip(f"the cores were shared: {measured.session.reasons[0]}")
+    check_nights(measured.session, folder)
 
 
 def tokgate(*args: object) -> int:

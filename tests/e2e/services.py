@@ -44,7 +44,7 @@ def serving(folder: Path, *options: str) -> Iterator[Service]:
         sys.executable, "-m", "tokgate", "generate-service", "--model=tiny", f"--cache={folder}",
         f"--port={port}", *options,
     ]  # fmt: skip
-    with Server(ServerCommand(argv, port, folder / "service.log", {"PYTHONPATH": str(ROOT)})) as server:
+    with Server(ServerCommand(argv, port, folder / f"service-{port}.log", {"PYTHONPATH": str(ROOT)})) as server:
         server.wait_ready(START_S)
         yield Service(server)
 

@@ -61,11 +61,11 @@ def killed(arguments: list[object], store: Store, after: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def swept(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Swept:
     """The folder of a sweep that was killed after two launches, and what the command said that went on with it."""
     folder = tmp_path_factory.mktemp("sweep")
     (file := folder / "tiny.toml").write_text(FILE)
-    arguments: list[object] = ["sweep", file, "--folder", folder, "--cache", folder / "cache"]
+    arguments: list[object] = ["sweep", file, "--folder", folder, "--cache", cache]
     store = Store(folder / "tiny")
     killed(arguments, store, after=2)
     before = store.launches()

@@ -87,7 +87,7 @@ def _settings(args: argparse.Namespace) -> Any:
     given = given_settings(args.set)
     source = resolve(args.model, args.shape, allow_network=True)
     device: Device = args.device or ("gpu" if args.engine == "vllm" else "cpu")
-    group = Group(args.shape, source.model_id, args.engine, precision, given, device)
+    group = Group(args.shape, source.model_id, args.engine, precision, settings=given, device=device)
     settings = engine_settings(group, source)
     cache = args.cache or default_cache_root()
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from tokgate.cli import main
 from tokgate.generate.given import context_len, given_settings
+from tokgate.generate.settings import ServiceSettings
 
 pytestmark = pytest.mark.unit
 
@@ -35,6 +40,18 @@ def test_what_is_no_setting_is_refused_with_an_example(word: str, capsys: pytest
 def test_a_setting_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate-service", "--model=tiny", "--set=threads=1", "--set=threads=2"]) == 2
     assert "--set threads=1 --set threads=2: " in capsys.readouterr().err
+
+
+def test_the_service_is_started_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("tokgate.models.artifacts.ensure", lambda *args: SimpleNamespace(path=Path("model")))
+    monkeypatch.setattr(os, "execvpe", lambda file, argv, env: started.append(argv))
+    given = ["--set=enforce_eager=true", "--set=max_model_len=512", '--set=dtype="bfloat16"']
+    main(["generate-service", "--model=tiny", "--engine=vllm", "--device=cpu", *given])
+    ((*_, told),) = started
+    settings = ServiceSettings.of(told)
+    assert settings.settings == {"dtype": "bfloat16", "max_model_len": 512, "enforce_eager": True}
+    assert (settings.limits.context_len, settings.limits.prompt_tokens) == (512, 511)
 
 
 def test_requests_are_held_to_the_context_that_the_engine_was_told() -> None:

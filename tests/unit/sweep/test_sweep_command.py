@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tests.unit.sweep.examples import FILE, written
 from tokgate.sweep.store import Store
@@ -284,7 +285,7 @@ exec {fake} "$@"
 """
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
+@two_cores
 def test_a_server_that_does_not_start_is_survived(sweep: Sweep) -> None:
     """Real launches: servers that are stubs, and one that dies of its flag. On busy cores the others are INVALID."""
     sweep.text = SERVER

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tokgate.gate.estimate import Contrast
 from tokgate.gate.scale import change_pct
 from tokgate.sweep.candidates import Candidate
 from tokgate.sweep.constraints import Held, Holds
-from tokgate.sweep.estimates import Comparisons, Difference, Level
+from tokgate.sweep.estimates import Comparisons, Level
 
 # Of a whole sweep: the chance that any two equal settings are told apart.
 FAMILY_LEVEL = 0.05
@@ -100,7 +101,7 @@ def pair_level(settings: int) -> float:
     return FAMILY_LEVEL / max(1, settings * (settings - 1))
 
 
-def apart(difference: Difference, level: float) -> bool:
+def apart(difference: Contrast, level: float) -> bool:
     """Whether the interval leaves zero out."""
     return difference.lower(level) > 0 or difference.upper(level) < 0
 

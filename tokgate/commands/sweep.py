@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokgate.commands.options import add_cache, add_lock_timeout
 from tokgate.errors import InputError, NoDeviceError
 
 if TYPE_CHECKING:
@@ -41,14 +42,8 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="where sweeps are kept, each in a folder of its file's name (default: .tokgate/sweeps)",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where models are built (default: the user's cache)")
-    parser.add_argument(
-        "--lock-timeout",
-        type=float,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how long to wait for another run on this device (default: 3600)",
-    )
+    add_cache(parser)
+    add_lock_timeout(parser)
     parser.set_defaults(command=run)
 
 

@@ -63,7 +63,8 @@ def _lost(lost: Lost) -> Finding:
     tone = Verdict.INVALID if lost.status in (Status.FAILED, Status.INVALID) else Verdict.INCONCLUSIVE
     lines = lost.why.splitlines()
     more = lines[-_WHY_LINES:] if len(lines) > 1 else []
-    return Finding(str(tone), f"{lost.candidate} {lost.status}", [in_a_line(lost.why)], more)
+    told = [in_a_line(lost.why), *([str(lost.failures)] if lost.failures is not None else [])]
+    return Finding(str(tone), f"{lost.candidate} {lost.status}", told, more)
 
 
 def _facts(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -> Iterator[Facts]:
@@ -136,7 +137,7 @@ def _table(outcome: Outcome, source: str) -> Table:
     rows = [_row(entry, shown, outcome) for entry in outcome.ranking.entries]
     rows += [
         TableRow([str(lost.candidate), str(lost.status), *[NOTHING] * (len(shown) + 2), "", ""], mark=str(lost.status),
-                 why=lost.why.splitlines()[-_WHY_LINES:])
+                 why=[*([str(lost.failures)] if lost.failures else []), *lost.why.splitlines()[-_WHY_LINES:]])
         for lost in outcome.ranking.lost
     ]  # fmt: skip
     return Table("settings", columns, rows, source)

@@ -49,7 +49,7 @@ def judge_file(path: Path, shelf: Shelf, machine: str | None = None, scenario: s
         found.machine = {**found.machine, "id": session.check_slug("--machine", machine)}
     if scenario is not None:
         found = _narrowed(found, scenario, path)
-    return _judged(found, shelf)
+    return _judged(found, shelf, scenario)
 
 
 def _judge_vllm(file: VllmFile, path: Path, shelf: Shelf, machine: str | None, scenario: str | None) -> Judged:
@@ -65,7 +65,7 @@ def _judge_vllm(file: VllmFile, path: Path, shelf: Shelf, machine: str | None, s
     reasons = faults if row is None else [*faults, *work_faults(file, row)]
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
     found = session.validate(vllm_result.to_session(file, row.scenario if row else None, reasons, machine, written))
-    judged = _judged(found, shelf)
+    judged = _judged(found, shelf, scenario)
     verdict = dataclasses.replace(judged.verdict, notes=(*notes, *judged.verdict.notes))
     return dataclasses.replace(judged, verdict=verdict)
 
@@ -83,9 +83,12 @@ def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source
         return None
 
 
-def _judged(found: Session, shelf: Shelf) -> Judged:
+def _judged(found: Session, shelf: Shelf, scenario: str | None) -> Judged:
     accepted = shelf.baselines(found.machine_id)
-    return Judged(found, judge_session(found, accepted, shelf.limits(found.machine_id)), accepted)
+    limits = [limit for limit in shelf.limits(found.machine_id) if scenario in (None, limit.scenario)]
+    verdict = judge_session(found, accepted, limits)
+    # Who asks for one scenario misses no other.
+    return Judged(found, verdict if scenario is None else dataclasses.replace(verdict, missing=()), accepted)
 
 
 def _vllm_file(path: Path) -> VllmFile | None:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tokgate import session as sessions
 from tokgate.cli import main
@@ -71,6 +72,26 @@ def test_nothing_to_compare_with_is_3_where_required(tokgate: Tokgate) -> None:
     path = tokgate.file(night("first"))
     assert tokgate("judge", path) == 0
     assert tokgate("judge", path, "--require-baseline") == 3
+
+
+def test_an_accepted_scenario_that_was_not_measured_is_3_where_required_and_named(
+    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As pytest --perf-require-baseline fails a row that was accepted and does not fit today."""
+    tokgate.accept()
+    whole = night("sixth")
+    lacking = tokgate.file(replace(whole, rows=whole.rows[:-2]))
+    assert tokgate("judge", lacking) == 0
+    capsys.readouterr()
+    assert tokgate("judge", lacking, "--require-baseline") == 3
+    said = capsys.readouterr()
+    assert "not measured: " in said.out
+    assert f"sixth lacks 2 accepted scenarios: {', '.join(sorted(SCENARIOS[-2:]))}\n" in said.err
+    assert tokgate("judge", lacking, "--require-baseline", "--scenario", SCENARIOS[0]) == 0
+    selected = tokgate.file(replace(whole, rows=whole.rows[:-2], family_size=len(whole.rows)))
+    assert tokgate("judge", selected, "--require-baseline") == 0, "-k left them out"
+    slow = night("slow", slower=0.2)
+    assert tokgate("judge", tokgate.file(replace(slow, rows=slow.rows[:-2])), "--require-baseline") == 1
 
 
 def test_an_invalid_session_is_4_and_cannot_be_accepted(tokgate: Tokgate) -> None:

@@ -182,6 +182,15 @@ def test_no_accepted_session_is_3_where_one_is_required(judge: Judge) -> None:
     assert judge(result(output_throughput=3000.0), "--require-baseline") == 1
 
 
+def test_limits_of_rows_that_were_not_measured_are_told(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    judge(result())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"note: not measured: {LOW} (output_throughput, p99_tpot, p99_ttft, success_rate), {EAGER} (" in said
+    assert f"not measured: {SCENARIO}" not in said
+    judge(result(), "--scenario", SCENARIO)
+    assert "not measured" not in capsys.readouterr().out, "one row was asked for"
+
+
 def test_json_is_the_object_of_any_session(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(result(output_throughput=3331.9), "--json") == 1
     assert judge(all_failed(), "--json") == 4

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.silent import Silent
 from tokgate import launcher
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Setting
@@ -22,20 +23,6 @@ pytestmark = pytest.mark.unit
 
 GROUP = Group("tiny", "tiny-dummy", "serve", "fp16", device="gpu")
 ROW = Scenario(GROUP, 2, 5, 4, traffic=Traffic(4))
-
-
-class Silent:
-    """Progress that nobody sees."""
-
-    def say(self, text: str) -> None: ...
-
-    def start(self, title: str, launches: int, rounds: int) -> None: ...
-
-    def advance(self, detail: str) -> None: ...
-
-    def launched(self) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 @pytest.fixture

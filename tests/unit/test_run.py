@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.silent import Silent
 from tokgate.launcher import Setting
 from tokgate.options import Options
 from tokgate.result import GroupResult
@@ -18,20 +19,6 @@ pytestmark = pytest.mark.unit
 FP32, INT8 = (Group("tiny", "tiny-dummy", "onnx", precision) for precision in ("fp32", "int8"))
 ROWS = [Scenario(group, batch, 5, 50) for group in (FP32, INT8) for batch in (1, 11)]
 QUICK = Profile("quick", 1, 1)
-
-
-class Silent:
-    """Progress that nobody sees."""
-
-    def say(self, text: str) -> None: ...
-
-    def start(self, title: str, launches: int, rounds: int) -> None: ...
-
-    def advance(self, detail: str) -> None: ...
-
-    def launched(self) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokgate.commands.options import add_cache, add_lock_timeout
 from tokgate.errors import InputError
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
 
@@ -46,14 +47,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--sessions", type=Path, default=Path(".tokgate/ab"), metavar="DIR", help="default: .tokgate/ab"
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where models are built (default: the user's cache)")
-    parser.add_argument(
-        "--lock-timeout",
-        type=float,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how long to wait for another run on this device (default: 3600)",
-    )
+    add_cache(parser)
+    add_lock_timeout(parser)
     parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     parser.add_argument("--json", action="store_true", help="the verdicts as one JSON object, as tokgate judge --json")
     parser.set_defaults(command=run)

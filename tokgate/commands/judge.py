@@ -25,7 +25,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--scenario", metavar="ID", help="only this scenario; for vllm bench serve the row to hold it against"
     )
-    parser.add_argument("--require-baseline", action="store_true", help="exit 3 where there is nothing to compare with")
+    parser.add_argument(
+        "--require-baseline",
+        action="store_true",
+        help="exit 3 where there is nothing to compare with, or an accepted scenario was not measured",
+    )
     parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     parser.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
     add_baselines(parser)
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
-    from tokgate.report.words import regressions, reservations
+    from tokgate.report.words import count, regressions, reservations
 
     if not args.baselines.exists():
         print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
@@ -54,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
             refusal = error
             continue
         verdicts.append(judged.verdict)
+        if args.require_baseline and (missing := judged.verdict.missing):
+            lacking = f"{judged.session.id} lacks {count(len(missing), 'accepted scenario')}: {', '.join(missing)}"
+            print(f"tokgate: --require-baseline: {lacking}", file=sys.stderr)
         if args.json:
             print(json.dumps(to_json(judged.verdict)))
             continue

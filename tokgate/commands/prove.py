@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokgate.commands.options import add_cache, add_lock_timeout
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,8 +52,8 @@ def add(commands: Any) -> None:
         "slowdown; default 48",
     )  # fmt: skip
     recording.add_argument("--rounds", type=_positive, default=3, metavar="R", help="a launch; default 3")
-    recording.add_argument("--cache", type=Path, metavar="DIR", help="as --perf-cache")
-    recording.add_argument("--lock-timeout", type=float, default=3600.0, metavar="SECONDS", help="default 3600")
+    add_cache(recording)
+    add_lock_timeout(recording)
     parser.set_defaults(command=run)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokgate.commands.options import add_cache, add_lock_timeout
 from tokgate.errors import InputError, NoDeviceError
 
 if TYPE_CHECKING:
@@ -41,14 +42,8 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="where sweeps are kept, each in a folder of its file's name (default: .tokgate/sweeps)",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where models are built (default: the user's cache)")
-    parser.add_argument(
-        "--lock-timeout",
-        type=float,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how long to wait for another run on this device (default: 3600)",
-    )
+    add_cache(parser)
+    add_lock_timeout(parser)
     parser.set_defaults(command=run)
 
 
@@ -100,6 +95,7 @@ def _path(file: str) -> Path:
 
 def _measure(args: argparse.Namespace, bench: Bench, store: Store, progress: Progress) -> None:
     from tokgate.machine.lock import device_locks
+    from tokgate.rootcause import in_a_line
     from tokgate.sweep.campaign import Campaign
     from tokgate.sweep.opening import identity
 
@@ -118,6 +114,8 @@ def _measure(args: argparse.Namespace, bench: Bench, store: Store, progress: Pro
             if campaign.made:
                 progress.say(f"{len(campaign.made)} launches are in {store.folder}, {campaign.to_make} are left")
             bench.build()
+            for why in dict.fromkeys(bench.unbuilt.values()):
+                progress.say(f"a model could not be built, its settings are FAILED: {in_a_line(why)}")
             campaign.run()
             print(file=sys.stderr)
 
@@ -146,7 +144,7 @@ def _show(args: argparse.Namespace, bench: Bench, store: Store) -> int:
     from tokgate.sweep.table import print_outcome
     from tokgate.sweep.winner import write_winner
 
-    found = outcome(bench.sweep, bench.opened, store.launches(), bench.refused)
+    found = outcome(bench.sweep, bench.opened, store.launches(), bench.refused, bench.unbuilt)
     best = found.ranking.best
     winner = None
     if best is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
+from dataclasses import dataclass
 
 from scipy.special import nctdtrinc, stdtrit
 
@@ -36,6 +37,26 @@ class Estimate(abc.ABC):
         (delta - tolerance) / standard error is a noncentral t; its noncentrality is solved for.
         """
         return tolerance + noncentrality(self.df, level, power) * self.standard_error
+
+
+@dataclass(frozen=True)
+class Contrast(Estimate):
+    """An estimate that is known as such: by how much one thing is worse than another.
+
+    `error`: the standard error; infinite or NaN where nothing tells it.
+    """
+
+    change: float
+    error: float
+    df: float
+
+    @property
+    def delta(self) -> float:
+        return self.change
+
+    @property
+    def standard_error(self) -> float:
+        return self.error
 
 
 @functools.lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from tokgate.gate.reference import Key, Reference, reference
 from tokgate.gate.rows import Case, case_of, judge_row, screened, unjudged
 from tokgate.gate.ruling import Levels
 from tokgate.gate.suite import common_shift, judge_suite
+from tokgate.gate.unmeasured import missing_scenarios, unmeasured_notes
 from tokgate.gate.verdict import LimitVerdict, RowVerdict, SessionVerdict, SuiteVerdict, Verdict, outcome_of
 from tokgate.session import Row, Session
 
@@ -54,13 +55,15 @@ def judge_session(
     measured = sum(row.gated for row in session.rows)
     suite = judge_suite(gated, measured, session.gated_family, held.prior, level, levels)
     suite = in_pairs(suite, night, session, levels)
+    missing = missing_scenarios(session, held)
     return SessionVerdict(
         session.id,
         outcome_of(True, rows, suite, broken_limits),
         tuple(rows),
         suite,
         tuple(broken_limits),
-        notes=tuple(_notes(session, baselines, held, gated, levels)),
+        notes=(*_notes(session, baselines, held, gated, levels), *unmeasured_notes(session, held, missing, limits)),
+        missing=missing,
     )
 
 
@@ -129,7 +132,7 @@ def _with_limits(rows: Iterable[RowVerdict], limits: Sequence[LimitVerdict]) -> 
 def _without_lost(rows: Iterable[RowVerdict], session: Session, held: Reference) -> list[RowVerdict]:
     """The rows, INVALID those that the accepted sessions gate and this one does not.
 
-    Scenarios that it did not measure at all are told in a note.
+    Scenarios that it did not measure at all: see gate/unmeasured.py.
     """
     scenarios = {row.scenario for row in session.rows}
     here = {row.key for row in session.rows if row.gated}
@@ -169,13 +172,6 @@ def _notes(session: Session, baselines: Baselines, held: Reference, cases: Seque
         notes.append(str(shift))
     if changed:
         notes.append("changed since the accepted sessions: " + ", ".join(map(str, changed)))
-    absent = {scenario for scenario, _ in held.gated_keys()} - {row.scenario for row in session.rows}
-    if absent:
-        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-        notes.append(
-            f"{len(absent)} accepted scenarios of this profile are not in this session: "
-            f"{', '.join(sorted(absent)[:3])}{more}"
-        )
     if any(entry.id == session.id for entry in baselines):
         notes.append("this session is itself accepted; it is held against the others")
     return notes

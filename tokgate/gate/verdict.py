@@ -119,7 +119,10 @@ class LimitVerdict:
 
 @dataclass(frozen=True)
 class SessionVerdict:
-    """A session's verdict. `reasons`: why it is invalid; `notes`: what else a reader should know."""
+    """A session's verdict. `reasons`: why it is invalid; `notes`: what else a reader should know.
+
+    `missing`: accepted scenarios that it should have measured and did not, see gate/unmeasured.py.
+    """
 
     session: str
     outcome: Outcome
@@ -128,6 +131,7 @@ class SessionVerdict:
     limits: tuple[LimitVerdict, ...] = ()
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def row(self, scenario: str, metric: str) -> RowVerdict | None:
         return next((row for row in self.rows if row.key == (scenario, metric)), None)
@@ -137,9 +141,9 @@ class SessionVerdict:
 
     @property
     def lacks_baseline(self) -> bool:
-        """Whether anything gated had nothing to be compared with."""
+        """Whether anything gated had nothing to be compared with, or anything accepted has nothing to compare."""
         no_baseline = any(row.gated and row.verdict is Verdict.NO_BASELINE for row in self.rows)
-        return no_baseline or self.outcome is Outcome.NO_BASELINE
+        return no_baseline or self.outcome is Outcome.NO_BASELINE or bool(self.missing)
 
     @property
     def blind(self) -> list[RowVerdict]:
@@ -167,7 +171,7 @@ def exit_status(verdicts: Sequence[SessionVerdict], require_baseline: bool = Fal
     """0 pass, 1 fail, 3 nothing to compare with where required, 4 invalid, or inconclusive under strict.
 
     Of several, the first of 4, 1, 3 (bad input, 2, is an InputError). A session that is inconclusive counts
-    as 3 as well if any of its gated rows has no baseline.
+    as 3 as well if any of its gated rows has no baseline, or it lacks a scenario that was accepted.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
     if Outcome.INVALID in outcomes or (strict and Outcome.INCONCLUSIVE in outcomes):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tokgate.errors import InputError
 from tokgate.gate.comparison import sample_variance
-from tokgate.gate.estimate import Estimate
+from tokgate.gate.estimate import Contrast
 from tokgate.gate.fingerprint import stable_differences
 from tokgate.gate.history import accuracy_for
 from tokgate.gate.judge import invalid_reasons
@@ -40,20 +40,8 @@ Standing = Literal["measured", "INVALID", "not measured"]
 
 
 @dataclass(frozen=True)
-class Change(Estimate):
+class Change(Contrast):
     """From one row to another on the y scale, larger is worse; without two launches of each the error is NaN."""
-
-    change: float
-    error: float
-    df: float
-
-    @property
-    def delta(self) -> float:
-        return self.change
-
-    @property
-    def standard_error(self) -> float:
-        return self.error
 
     @property
     def factor(self) -> float:

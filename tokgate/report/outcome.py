@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tokgate.gate.unmeasured import missing_words
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.report.words import what_moved, words_of
 from tokgate.scenario import Scenario
@@ -51,11 +52,14 @@ def scenario_outcome(scenario: Scenario, run: DeviceRun, require_baseline: bool,
 
 
 def suite_outcome(run: DeviceRun, require_baseline: bool, strict: bool) -> ItemOutcome:
-    """Judges the geometric mean of all gated rows."""
-    suite = run.session_verdict().suite
+    """Judges the geometric mean of all gated rows, and whether any is missing where baselines are required."""
+    verdict = run.session_verdict()
+    suite = verdict.suite
     outcome = ItemOutcome()
+    if require_baseline and verdict.missing:
+        outcome.failures.append(f"{Verdict.NO_BASELINE} {missing_words(verdict.missing)}")
     if suite.verdict is None:
-        outcome.skipped = "; ".join(suite.why)
+        outcome.skipped = None if outcome.failures else "; ".join(suite.why)
         return outcome
     outcome.properties.update({"suite_verdict": str(suite.verdict), "suite_change_pct": suite.change_pct})
     _sort(outcome, suite.verdict, f"{suite.verdict} all rows: {'; '.join(suite.why)}", require_baseline, strict)

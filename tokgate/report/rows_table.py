@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -125,8 +126,8 @@ class Layout:
         headings += [scale(self.end_pct, self.bar)] if self.bar else []
         widths = [self.name, *self.values, self.change, *([self.bar] if self.bar else []), self.verdict]
         for heading, width in zip([*headings, _VERDICT], widths, strict=True):
-            side = "right" if heading in _VALUES.values() else "left"
-            table.add_column(Text(heading), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
+            side: JustifyMethod = "right" if heading in _VALUES.values() else "left"
+            table.add_column(Text(heading), width=width, justify=side, no_wrap=True, header_style="dim")
         for line in lines:
             table.add_row(*self._cells(line))
         return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,8 +14,10 @@ from tokgate.gate.verdict import LimitVerdict, Outcome, SessionVerdict
 
 _ABBREVIATIONS = ("ttft", "tpot", "itl", "e2el", "p99", "p90", "p50")
 _BOUNDS = {"min": "at least", "max": "at most", "reference": "reference"}
-_COLUMNS = (("", 17, "left"), ("value", 17, "right"), ("bound", 21, "left"), ("weight", 6, "right"), ("", 6, "left"),
-            ("of floor", 8, "right"))  # fmt: skip
+_COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
+    ("", 17, "left"), ("value", 17, "right"), ("bound", 21, "left"), ("weight", 6, "right"), ("", 6, "left"),
+    ("of floor", 8, "right"),
+)  # fmt: skip
 _SHOWN_DIGITS, _ALL_DIGITS = 5, 17
 
 
@@ -39,7 +41,7 @@ def render_score_cards(verdict: SessionVerdict) -> RenderableType | None:
 def _card(card: ScoreCard) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name, width, side in _COLUMNS:
-        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")  # type: ignore[arg-type]  # a str of the Literal
+        table.add_column(Text(name), width=width, justify=side, no_wrap=True, header_style="dim")
     for line in card.lines:
         table.add_row(
             label(line.metric),

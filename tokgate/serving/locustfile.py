@@ -14,6 +14,7 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
+from tokgate.serving.users.book import PromptBook
 from tokgate.serving.users.locusts import CLASSES, Chat, Completions, Generate, StreamedChat, StreamedCompletions
 from tokgate.serving.users.options import add_options
 from tokgate.serving.users.recording import Recorder
@@ -33,4 +34,5 @@ def _open(environment: Environment, **named: Any) -> None:
         environment.user_classes = [StreamedCompletions]
     options = environment.parsed_options
     path = Path(options.record) if options.record else None
+    environment.tokgate_prompts = PromptBook(environment)
     environment.tokgate_recorder = Recorder(environment, path, options.seconds)

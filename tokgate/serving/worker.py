@@ -171,7 +171,7 @@ class ServingLaunch(Launch):
 
     def _crowd(self, row: PlanRow) -> Driven:
         folder, seed = self._folder(), self._loads.seed(row, "texts")
-        crowd = crowd_of(self._plan, row, self._base_url, self._client_cpus, folder, seed)
+        crowd = crowd_of(self._plan, row, self._base_url, self._client_cpus, seed)
         return by_users(crowd.run(folder, self._look), self._plan.load_workers)
 
     def _folder(self) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokgate.gate.estimate import Estimate, quantile
+from tokgate.gate.estimate import Contrast, quantile
 from tokgate.gate.scale import harm, value_of
 from tokgate.gate.variance import Moderated, Prior, common_share, fit
 from tokgate.session import Better
@@ -27,23 +27,6 @@ _ROUNDING = 1e-6
 _LEAST_DF = 1e-6
 # exp() of more says nothing, and overflows.
 _LARGEST_Y = 500.0
-
-
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """By how much one setting is worse than another; `error` is infinite where no pass has both."""
-
-    change: float
-    error: float
-    df: float
-
-    @property
-    def delta(self) -> float:
-        return self.change
-
-    @property
-    def standard_error(self) -> float:
-        return self.error
 
 
 @dataclass(frozen=True)
@@ -85,14 +68,14 @@ class Comparisons:
         """y of the setting, without what the passes it happened to have did to it."""
         return self._fitted.effect(self._place[key])
 
-    def difference(self, key: int, other: int) -> Difference:
-        """By how much `key` is worse than `other`."""
+    def difference(self, key: int, other: int) -> Contrast:
+        """By how much `key` is worse than `other`; its error is infinite where no pass has both."""
         one, two = self._place[key], self._place[other]
         variances = [noise.sd**2 for noise in self._noise]
         change, error = self._fitted.contrast(one, two, variances)
         # Both variances hold the same prior: their degrees of freedom must not be added (Welch 1947 would).
         df = min(self._noise[one].df, self._noise[two].df)
-        return Difference(change, error, df) if df >= _LEAST_DF else Difference(change, math.inf, 1.0)
+        return Contrast(change, error, df) if df >= _LEAST_DF else Contrast(change, math.inf, 1.0)
 
 
 def levels(values: Mapping[int, Mapping[int, float]], better: Better) -> dict[int, Level]:

@@ -44,7 +44,10 @@ class _NoScreen:
 
 @dataclass
 class Bench:
-    """What launches are made with. `refused`: candidate -> why this machine cannot measure it."""
+    """What launches are made with.
+
+    By candidate: `refused`, why this machine cannot measure it; `unbuilt`, why its model could not be built.
+    """
 
     sweep: Sweep
     opened: Opened
@@ -53,11 +56,12 @@ class Bench:
     runner: GroupRunner
     launcher: Launcher
     refused: dict[int, str] = field(default_factory=dict)
+    unbuilt: dict[int, str] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 
     @property
     def open_candidates(self) -> list[Candidate]:
-        return [each for each in self.opened.candidates if each.number not in self.refused]
+        return [each for each in self.opened.candidates if each.number not in {*self.refused, *self.unbuilt}]
 
     def refuse(self) -> None:
         """Asks of each candidate whether it fits this machine."""
@@ -68,14 +72,16 @@ class Bench:
 
     def build(self) -> None:
         """Every model before the first launch: the passes are not to be held up by one. A failure is its own."""
+        failed: dict[str, str] = {}
         for candidate in self.open_candidates:
             group = candidate.scenario.group
-            if group.precision in self.artifacts:
-                continue
-            try:
-                self.artifacts[group.precision] = self.runner.artifact(group)
-            except TokgateError as error:
-                self.refused[candidate.number] = str(error)
+            if group.precision not in self.artifacts and group.precision not in failed:
+                try:
+                    self.artifacts[group.precision] = self.runner.artifact(group)
+                except TokgateError as error:
+                    failed[group.precision] = str(error)
+            if group.precision in failed:
+                self.unbuilt[candidate.number] = failed[group.precision]
 
     def _why_not(self, candidate: Candidate) -> str | None:
         group = candidate.scenario.group

@@ -45,21 +45,25 @@ class Outcome:
         return 1 if self.ranking.entries else 4
 
 
-def outcome(sweep: Sweep, opened: Opened, made: Sequence[Made], refused: Mapping[int, str]) -> Outcome:
-    """Of all that was made. `refused`: what this machine cannot measure."""
+def outcome(
+    sweep: Sweep, opened: Opened, made: Sequence[Made], refused: Mapping[int, str], unbuilt: Mapping[int, str]
+) -> Outcome:
+    """Of all that was made. `refused`: what this machine cannot measure; `unbuilt`: whose model could not be built."""
     found = standings(opened.candidates, made, sweep.spec.rounds)
     measured: list[Measured] = []
     lost: list[Lost] = []
     rounds: dict[int, _Rounds] = {}
     for candidate in opened.candidates:
         standing = found[candidate.number]
-        gone = _lost(candidate, standing, refused.get(candidate.number), sweep, opened)
+        number = candidate.number
+        gone = _lost(candidate, standing, refused.get(number), unbuilt.get(number), sweep, opened)
         if gone is not None:
-            lost.append(gone)
+            lost.append(replace(gone, failures=standing.failures))
             continue
         each = _measured(candidate, standing, opened)
         if sweep.objective.name not in each.values:
-            lost.append(Lost(candidate, Status.INVALID, f"{sweep.objective.name} was not measured in every launch"))
+            why = f"{sweep.objective.name} was not measured in every launch"
+            lost.append(Lost(candidate, Status.INVALID, why, standing.failures))
             continue
         measured.append(each)
         rounds[candidate.number] = _rounds(candidate, standing)
@@ -74,7 +78,9 @@ def outcome(sweep: Sweep, opened: Opened, made: Sequence[Made], refused: Mapping
     )
 
 
-def _lost(candidate: Candidate, standing: Standing, refusal: str | None, sweep: Sweep, opened: Opened) -> Lost | None:
+def _lost(
+    candidate: Candidate, standing: Standing, refusal: str | None, unbuilt: str | None, sweep: Sweep, opened: Opened
+) -> Lost | None:
     """Why it cannot be ranked; None if it can."""
     if refusal is not None and not standing.records:
         return Lost(candidate, Status.SKIPPED, refusal)
@@ -89,6 +95,8 @@ def _lost(candidate: Candidate, standing: Standing, refusal: str | None, sweep: 
     if faults:
         return Lost(candidate, Status.INVALID, "; ".join(faults))
     wanted = sweep.spec.launches
+    if len(standing.usable) < wanted and unbuilt is not None:
+        return Lost(candidate, Status.FAILED, unbuilt)
     if len(standing.usable) < wanted:
         because = because_of(candidate.scenario, records, most=1)
         return Lost(candidate, Status.INVALID, f"{len(standing.usable)} of {wanted} launches are usable{because}")
@@ -101,7 +109,7 @@ def _measured(candidate: Candidate, standing: Standing, opened: Opened) -> Measu
     known = {metric.name for metric in metrics_of(candidate.scenario.group.engine)}
     metrics = known.intersection(*by_pass.values())
     values = {metric: {number: told[metric] for number, told in by_pass.items()} for metric in sorted(metrics)}
-    return Measured(candidate, values, {}, notes=_notes(candidate, standing, opened))
+    return Measured(candidate, values, {}, notes=_notes(candidate, standing, opened), failures=standing.failures)
 
 
 def _notes(candidate: Candidate, standing: Standing, opened: Opened) -> tuple[str, ...]:

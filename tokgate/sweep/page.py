@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tokgate.gate.verdict import Verdict
 from tokgate.report.html.blocks import (
+    NOTHING,
     Cell,
     Chart,
     Column,
@@ -13,7 +14,6 @@ from tokgate.report.html.blocks import (
     Figure,
     Finding,
     Page,
-    Part,
     Section,
     Summary,
     Table,
@@ -33,15 +33,15 @@ from tokgate.sweep.table import metrics_shown, unit_of
 from tokgate.sweep.winner import Winner
 from tokgate.sweep.words import behind, groups, reservations, sentence, why, winner_lines
 
-_NOTHING: Cell = ("", None)
 _WHY_LINES = 12
 
 
 def sweep_page(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -> Page:
     """`folder`: where the launches are kept, which every figure is traced to."""
-    sections = [section for section in _sections(outcome, winner, f"{folder}/launches") if section.blocks]
-    part = Part(outcome.sweep.name, _summary(outcome, bench, winner, folder), sections)
-    return Page(f"tokgate sweep {outcome.sweep.name}", [part], made())
+    sections = _sections(outcome, winner, f"{folder}/launches")
+    return Page.of_one(
+        f"tokgate sweep {outcome.sweep.name}", _summary(outcome, bench, winner, folder), sections, made()
+    )
 
 
 def _summary(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -> Summary:
@@ -63,7 +63,8 @@ def _lost(lost: Lost) -> Finding:
     tone = Verdict.INVALID if lost.status in (Status.FAILED, Status.INVALID) else Verdict.INCONCLUSIVE
     lines = lost.why.splitlines()
     more = lines[-_WHY_LINES:] if len(lines) > 1 else []
-    return Finding(str(tone), f"{lost.candidate} {lost.status}", [in_a_line(lost.why)], more)
+    told = [in_a_line(lost.why), *([str(lost.failures)] if lost.failures is not None else [])]
+    return Finding(str(tone), f"{lost.candidate} {lost.status}", told, more)
 
 
 def _facts(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -> Iterator[Facts]:
@@ -135,8 +136,8 @@ def _table(outcome: Outcome, source: str) -> Table:
     ]
     rows = [_row(entry, shown, outcome) for entry in outcome.ranking.entries]
     rows += [
-        TableRow([str(lost.candidate), str(lost.status), *[_NOTHING] * (len(shown) + 2), "", ""], mark=str(lost.status),
-                 why=lost.why.splitlines()[-_WHY_LINES:])
+        TableRow([str(lost.candidate), str(lost.status), *[NOTHING] * (len(shown) + 2), "", ""], mark=str(lost.status),
+                 why=[*([str(lost.failures)] if lost.failures else []), *lost.why.splitlines()[-_WHY_LINES:]])
         for lost in outcome.ranking.lost
     ]  # fmt: skip
     return Table("settings", columns, rows, source)
@@ -145,9 +146,9 @@ def _table(outcome: Outcome, source: str) -> Table:
 def _row(entry: Entry, shown: Sequence[str], outcome: Outcome) -> TableRow:
     candidate = entry.measured.candidate
     values = [_value(entry, metric, outcome.sweep.spec.engine) for metric in shown]
-    worse: Cell = _NOTHING if entry.behind_pct is None else (f"{entry.behind_pct:+.1f}%", entry.behind_pct)
+    worse: Cell = NOTHING if entry.behind_pct is None else (f"{entry.behind_pct:+.1f}%", entry.behind_pct)
     ends = entry.interval_pct
-    interval: Cell = _NOTHING if ends is None else (behind(entry).partition("% ")[2], ends[1] - ends[0])
+    interval: Cell = NOTHING if ends is None else (behind(entry).partition("% ")[2], ends[1] - ends[0])
     cells: list[Cell] = [
         str(candidate), f"{MARKS[entry.status].sign} {entry.status}", *values, worse, interval, entry.letters,
         outcome.front.sign(candidate.number),
@@ -157,4 +158,4 @@ def _row(entry: Entry, shown: Sequence[str], outcome: Outcome) -> TableRow:
 
 def _value(entry: Entry, metric: str, engine: str) -> Cell:
     level = entry.measured.levels.get(metric)
-    return _NOTHING if level is None else (text_of(level.value, unit_of(metric, engine)), level.value)
+    return NOTHING if level is None else (text_of(level.value, unit_of(metric, engine)), level.value)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tokgate.gate.estimate import Contrast
 from tokgate.gate.scale import change_pct
 from tokgate.sweep.candidates import Candidate
 from tokgate.sweep.constraints import Held, Holds
-from tokgate.sweep.estimates import Comparisons, Difference, Level
+from tokgate.sweep.estimates import Comparisons, Level
+from tokgate.sweep.schedule import Failures
 
 # Of a whole sweep: the chance that any two equal settings are told apart.
 FAMILY_LEVEL = 0.05
@@ -41,13 +43,17 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """A setting whose figures can be believed: metric -> pass -> launch value, what they come to, and constraints."""
+    """A setting whose figures can be believed: metric -> pass -> launch value, what they come to, and constraints.
+
+    `failures`: of launches beside those.
+    """
 
     candidate: Candidate
     values: Mapping[str, Mapping[int, float]]
     levels: Mapping[str, Level]
     held: tuple[Held, ...] = ()
     notes: tuple[str, ...] = ()
+    failures: Failures | None = None
 
     @property
     def holds(self) -> Holds:
@@ -63,6 +69,12 @@ class Lost:
     candidate: Candidate
     status: Status
     why: str
+    failures: Failures | None = None
+
+    @property
+    def name(self) -> str:
+        """The setting, and how many of its launches failed."""
+        return f"{self.candidate}, {self.failures}" if self.failures is not None else str(self.candidate)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ def pair_level(settings: int) -> float:
     return FAMILY_LEVEL / max(1, settings * (settings - 1))
 
 
-def apart(difference: Difference, level: float) -> bool:
+def apart(difference: Contrast, level: float) -> bool:
     """Whether the interval leaves zero out."""
     return difference.lower(level) > 0 or difference.upper(level) < 0
 

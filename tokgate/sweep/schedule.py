@@ -3,6 +3,8 @@
 A pass is one launch of every setting, in an order of its own, so that a machine that drifts favours none. Rows that
 differ in batch or concurrency alone share a launch, unless it fails: then each has launches of its own, since one may
 have taken the others with it. After the passes come further ones, as many again, for launches that were disturbed.
+An engine that died is tried once more, in a later pass: an error's text does not tell what would happen again, and a
+launch costs less than a setting that is given up for a crash of chance.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from tokgate.samples import unequal_work
 from tokgate.sweep.candidates import Candidate
 from tokgate.sweep.store import Made
 
+# Of launches that a setting had for itself: with the second it is given up.
+_MOST_DEATHS = 2
+
 
 @dataclass(frozen=True)
 class Next:
@@ -25,16 +30,44 @@ class Next:
     candidates: tuple[Candidate, ...]
 
 
+@dataclass(frozen=True)
+class Failures:
+    """How many of a setting's launches failed, those that it shared among them; `why`: the newest of them."""
+
+    failed: int
+    launches: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.failed} of {self.launches} launches failed"
+
+
 @dataclass
 class Standing:
     """What a candidate's launches came to. `records`: of launches that ended in order, by pass; `usable`: of those
-    the passes in which every round counts. `ruled_out`: why no further launch is made."""
+    the passes in which every round counts. `died`: why launches of its own failed; `shared`: why those did that it
+    shared, which say nothing of any of their rows. `wrong`: what was not equal in one."""
 
     records: dict[int, LaunchRecord] = field(default_factory=dict)
     usable: list[int] = field(default_factory=list)
     tried: set[int] = field(default_factory=set)
-    ruled_out: str | None = None
-    failed: bool = False
+    died: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
+    wrong: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        return len(self.died) >= _MOST_DEATHS
+
+    @property
+    def ruled_out(self) -> str | None:
+        """Why no further launch is made."""
+        return self.died[-1] if self.failed else self.wrong
+
+    @property
+    def failures(self) -> Failures | None:
+        found = [*self.shared, *self.died]
+        return Failures(len(found), len(found) + len(self.records), found[-1]) if found else None
 
     def wants(self, pass_number: int, launches: int) -> bool:
         if self.ruled_out or pass_number in self.tried or pass_number > 2 * launches:
@@ -55,16 +88,19 @@ def standings(candidates: Iterable[Candidate], launches: Sequence[Made], rounds:
         scenario = candidate.scenario
         standing = found.setdefault(candidate.number, Standing())
         for made in launches:
-            if scenario.id not in made.scenarios or (made.failed and len(made.scenarios) > 1):
+            if scenario.id not in made.scenarios:
+                continue
+            if made.failed and len(made.scenarios) > 1:
+                standing.shared.append(made.failed)
                 continue
             standing.tried.add(made.pass_number)
             if made.record is None:
-                standing.ruled_out, standing.failed = made.failed or "it failed", True
+                standing.died.append(made.failed or "it failed")
                 continue
             standing.records[made.pass_number] = made.record
             wrong = unequal_work(scenario, [made.record])
             if wrong:
-                standing.ruled_out = standing.ruled_out or wrong[0]
+                standing.wrong = standing.wrong or wrong[0]
             elif len(made.record.rounds.get(scenario.id, [])) >= rounds:
                 standing.usable.append(made.pass_number)
     return found

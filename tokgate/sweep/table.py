@@ -98,9 +98,7 @@ def unit_of(metric: str, engine: str) -> str:
 
 
 def _lost(lost: Lost) -> Text:
-    return Text.assemble(
-        (str(lost.status), STYLES.get(lost.status, "dim")), f" {lost.candidate}: {in_a_line(lost.why)}"
-    )
+    return Text.assemble((str(lost.status), STYLES.get(lost.status, "dim")), f" {lost.name}: {in_a_line(lost.why)}")
 
 
 def _legend(outcome: Outcome) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.units import text_of
+from tokgate.rootcause import in_a_line
 from tokgate.sweep.candidates import Candidate
 from tokgate.sweep.constraints import Holds
 from tokgate.sweep.outcome import Outcome
@@ -60,6 +61,8 @@ def reservations(outcome: Outcome) -> Iterator[str]:
         best = ranking.best
         ahead = " would be ahead of the best, but" if best is not None and (entry.behind_pct or 0.0) < 0 else ":"
         yield f"{entry.measured.candidate}{ahead} whether it keeps the constraints cannot be told: {broken(entry)}"
+    for entry in ranking.entries:
+        yield from (f"{entry.measured.candidate}: {told}" for told in _failures(entry))
     if ranking.sees_pct is not None:
         compared = f"{len(ranking.entries)} settings in {outcome.sweep.spec.launches} launches each"
         if ranking.sees_pct == math.inf:
@@ -92,7 +95,14 @@ def broken(entry: Entry) -> str:
 
 def why(entry: Entry) -> list[str]:
     """Everything that stands behind an entry, a line each."""
-    return [*(f"{held.why}: {held.holds}" for held in entry.measured.held), *entry.measured.notes]
+    held = (f"{held.why}: {held.holds}" for held in entry.measured.held)
+    return [*held, *_failures(entry), *entry.measured.notes]
+
+
+def _failures(entry: Entry) -> list[str]:
+    """How many of its launches failed, and why the newest of them did."""
+    found = entry.measured.failures
+    return [f"{found}: {in_a_line(found.why)}"] if found is not None else []
 
 
 def named(candidates: Sequence[Candidate]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runs import FP32, ROOT, Run, Runner
+
+from tests.unit.needs import two_cores
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +30,6 @@ BESIDE = f"""
 def test_compared(side_by_side):
     side_by_side({RAMP.format("fp32")!r}, {RAMP.format("int8")!r})
 """
-two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
 
 
 def comparing(

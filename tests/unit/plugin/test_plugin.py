@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from runs import FP32, ROOT, Run, Runner
 
+from tests.unit.needs import two_cores
 from tokgate import session as sessions
 from tokgate.machine.lock import device_lock
 from tokgate.models.catalog import load_model
@@ -133,7 +134,7 @@ def test_a_disturbed_row_does_not_hide_the_verdicts_of_the_others(run: Runner) -
     assert not done.session.valid
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
+@two_cores
 def test_a_gated_metric_that_was_not_measured_is_no_pass(run: Runner) -> None:
     done = run("-m", "load", "tests/load/test_generate_users.py", script={"lacks": ["e2el"]})
     assert done.status == 1, done.out

@@ -10,7 +10,7 @@ from sessions import SCENARIO, session
 
 from tokgate.gate.history import Baselines
 from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, SuiteVerdict, Verdict
-from tokgate.report.outcome import ItemOutcome, scenario_outcome
+from tokgate.report.outcome import ItemOutcome, scenario_outcome, suite_outcome
 from tokgate.scenario import Group, Scenario
 
 pytestmark = pytest.mark.unit
@@ -62,6 +62,21 @@ def test_the_options_make_failures_of_warnings() -> None:
 
 def test_rows_without_accepted_sessions_are_told_in_one_warning() -> None:
     assert len(outcome(Verdict.NO_BASELINE, Verdict.NO_BASELINE, Verdict.INCONCLUSIVE).warnings) == 2
+
+
+@pytest.mark.parametrize("suite", [None, Verdict.PASS, Verdict.REGRESSED])
+def test_an_accepted_scenario_that_is_missing_fails_the_suite_where_baselines_are_required(
+    suite: Verdict | None,
+) -> None:
+    verdict = SessionVerdict("night", Outcome.PASS, (), SuiteVerdict(suite, ("why",)), missing=("lost.b1",))
+    run: Any = SimpleNamespace(session_verdict=lambda: verdict)
+    required = suite_outcome(run, require_baseline=True, strict=False)
+    assert required.failures[0].startswith("NO-BASELINE not measured: lost.b1: ")
+    assert required.skipped is None
+    assert len(required.failures) == (2 if suite is Verdict.REGRESSED else 1), "one does not hide the other"
+    free = suite_outcome(run, require_baseline=False, strict=False)
+    assert free.passed is (suite is not Verdict.REGRESSED)
+    assert free.skipped == (None if suite else "why")
 
 
 def test_rows_that_are_not_gated_say_nothing() -> None:

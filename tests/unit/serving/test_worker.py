@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
 
-pytestmark = [
-    pytest.mark.unit,
-    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each"),
-]
+pytestmark = [pytest.mark.unit, two_cores]
 
 TTFT_S, ITL_S = 0.020, 0.005
 CLOSED = PlanRow("closed", 2, 5, 4, Traffic(6))

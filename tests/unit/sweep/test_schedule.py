@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,15 @@ ALL = [candidate(number) for number in range(1, 5)]
 
 
 def run(
-    candidates: list[Candidate], launches: int, disturb: float = 0.0, fail: frozenset[int] = frozenset()
+    candidates: list[Candidate],
+    launches: int,
+    disturb: float = 0.0,
+    fail: frozenset[int] = frozenset(),
+    before: Sequence[Made] = (),
 ) -> list[Made]:
-    """Every launch until the schedule has no more; `fail`: settings whose launches fail."""
+    """Every launch until the schedule has no more, after those of `before`; `fail`: settings whose launches fail."""
     chance = random.Random(1)
-    done: list[Made] = []
+    done = list(before)
     while (step := next_launch(candidates, done, launches, 1, "seed")) is not None:
         assert len(done) < 500, "it must come to an end"
         bad = [each.number for each in step.candidates if chance.random() < disturb]
@@ -61,11 +66,32 @@ def test_disturbed_launches_are_made_again_and_a_busy_machine_is_given_up(launch
         assert len(standing.usable) <= launches
 
 
-def test_a_setting_that_fails_is_left_at_that_and_the_others_are_measured() -> None:
-    done = run(ALL, 3, fail=frozenset({2}))
+@pytest.mark.parametrize("launches", [1, 3])
+def test_a_setting_that_fails_twice_is_left_at_that_and_the_others_are_measured(launches: int) -> None:
+    done = run(ALL, launches, fail=frozenset({2}))
     found = standings(ALL, done, 1)
-    assert (found[2].failed, found[2].ruled_out, len(found[2].tried)) == (True, "it crashed", 1)
-    assert all(len(found[number].usable) == 3 for number in (1, 3, 4))
+    assert (found[2].failed, found[2].ruled_out, found[2].tried) == (True, "it crashed", {1, 2})
+    assert str(found[2].failures) == "2 of 2 launches failed"
+    assert all(len(found[number].usable) == launches for number in (1, 3, 4))
+    assert found[1].failures is None
+
+
+@pytest.mark.parametrize("launches", [1, 3])
+def test_an_engine_that_dies_once_is_measured_all_the_same(launches: int) -> None:
+    """In the later passes, and the launch that failed is told."""
+    crashed = made(1, 1, ALL[1], failed="it crashed")
+    done = run(ALL, launches, before=[crashed])
+    found = standings(ALL, done, 1)[2]
+    assert (found.failed, found.ruled_out) == (False, None)
+    assert found.usable == list(range(2, launches + 2))
+    assert str(found.failures) == f"1 of {launches + 1} launches failed"
+
+
+def test_an_engine_that_dies_now_and_then_is_failed() -> None:
+    done = [made(1, 1, ALL[1], failed="first"), made(2, 2, ALL[1]), made(3, 3, ALL[1], failed="second")]
+    found = standings(ALL, done, 1)[2]
+    assert (found.ruled_out, str(found.failures)) == ("second", "2 of 3 launches failed")
+    assert not found.wants(4, 3)
 
 
 def test_rows_of_one_group_share_a_launch() -> None:
@@ -78,7 +104,10 @@ def test_where_a_shared_launch_fails_each_row_has_launches_of_its_own() -> None:
     rows = [candidate(1, "same", 1), candidate(2, "same", 64), candidate(3)]
     found = standings(rows, run(rows, 2, fail=frozenset({2})), 1)
     assert len(found[1].usable) == 2
+    assert str(found[1].failures) == "1 of 3 launches failed"
     assert found[2].failed
+    assert len(found[2].died) == 2, "what it shared rules out none"
+    assert str(found[2].failures) == "3 of 3 launches failed"
 
 
 def test_wrong_work_is_not_made_again() -> None:

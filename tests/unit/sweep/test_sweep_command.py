@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tests.unit.sweep.examples import FILE, written
 from tokgate.sweep.store import Store
@@ -175,14 +176,51 @@ def test_a_setting_that_fails_is_survived_shown_and_can_be_tried_again(sweep: Sw
     assert done.status == 0, done.out + done.err
     for number in (1, 2):
         assert f"FAILED #{number} threads=1" in done.out
+    assert done.flat.count("3 of 3 launches failed: the onnx worker failed: out of memory") == 2
     assert "the onnx worker failed: out of memory" in done.flat
     assert "is the best of 2 settings" in done.flat
     good = {name: content for name, content in sweep.files().items() if b'"failed": null' in content}
     done = sweep("--retry")
     assert done.status == 0, done.out + done.err
-    assert "3 launches are made again" in done.err, "the shared one, and one of each row alone"
+    assert "5 launches are made again" in done.err, "the shared one, and two of each row alone"
     assert "FAILED" not in done.out
     assert {name: sweep.files()[name] for name in good} == good
+
+
+def test_an_engine_that_dies_once_is_ranked_and_the_launch_is_told(sweep: Sweep) -> None:
+    sweep.text = FILE.replace("batch = [1, 4]", "batch = [4]")
+    done = sweep("-o", "sweep.html", dies_at={"0": "the onnx worker failed: it crashed"})
+    assert done.status == 0, done.out + done.err
+    assert "is the best" in done.flat
+    assert "FAILED" not in done.out
+    assert "1 of 4 launches failed: the onnx worker failed: it crashed" in done.flat
+    assert "1 of 4 launches failed: the onnx worker failed" in (sweep.folder / "sweep.html").read_text()
+    assert len(sweep.files()) == 7
+
+
+PRECISIONS = FILE.replace("threads = [1, 2]", 'precision = ["fp32", "int8"]')
+
+
+def test_a_model_that_cannot_be_built_fails_its_settings_and_no_others(sweep: Sweep) -> None:
+    sweep.text = PRECISIONS
+    done = sweep(unbuilt={"int8": "quantising failed:\nthe disk is full"})
+    assert done.status == 0, done.out + done.err
+    for number in (3, 4):
+        assert f"FAILED #{number} int8" in done.out
+    assert done.flat.count("quantising failed: the disk is full") == 2
+    assert done.err.count("a model could not be built, its settings are FAILED: quantising failed") == 1
+    assert "is the best of 2 settings" in done.flat
+    assert "SKIPPED" not in done.out
+    again = sweep()
+    assert again.status == 0, again.out + again.err
+    assert "of 4 settings" in again.flat
+
+
+def test_where_no_model_can_be_built_nothing_was_believed(sweep: Sweep) -> None:
+    done = sweep(unbuilt={"fp32": "exporting failed"})
+    assert done.status == 4
+    assert done.out.count("FAILED #") == 4
+    assert sweep.files() == {}
 
 
 def test_a_disturbed_setting_is_invalid_and_not_ranked(sweep: Sweep) -> None:
@@ -284,7 +322,7 @@ exec {fake} "$@"
 """
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a server and its client need a core each")
+@two_cores
 def test_a_server_that_does_not_start_is_survived(sweep: Sweep) -> None:
     """Real launches: servers that are stubs, and one that dies of its flag. On busy cores the others are INVALID."""
     sweep.text = SERVER

@@ -5,7 +5,7 @@ A part is what is shown at once: one session of several. Texts are plain text, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ class Column:
 
 # Text; or the text of a number and the number that it sorts by, None where there is none.
 Cell = str | tuple[str, float | None]
+NOTHING: Cell = ("", None)
 
 
 @dataclass(frozen=True)
@@ -144,3 +145,8 @@ class Page:
     made: str
     shown: int = 0
     details: dict[str, Chart] = field(default_factory=dict)
+
+    @classmethod
+    def of_one(cls, title: str, summary: Summary, sections: Iterable[Section], made: str, **more: Any) -> Page:
+        """A page with nothing to choose from; sections that have nothing to show are left out."""
+        return cls(title, [Part(title, summary, [section for section in sections if section.blocks])], made, **more)

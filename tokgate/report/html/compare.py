@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tokgate.errors import InputError
 from tokgate.gate.scale import launch_values
 from tokgate.report.html.blocks import (
+    NOTHING,
     Cell,
     Chart,
     Charts,
@@ -19,7 +20,6 @@ from tokgate.report.html.blocks import (
     Figure,
     Key,
     Page,
-    Part,
     Section,
     Summary,
     Table,
@@ -107,8 +107,8 @@ def compare_page(first: SessionFacts, second: SessionFacts, made: str) -> Page:
             [_differences(first, second, source)],
         ),
     ]
-    return Page(f"tokgate: {first.session.machine_id} and {second.session.machine_id}",
-                [Part("comparison", _summary(first, second, found), sections)], made)  # fmt: skip
+    title = f"tokgate: {first.session.machine_id} and {second.session.machine_id}"
+    return Page.of_one(title, _summary(first, second, found), sections, made)
 
 
 def _sides(facts: SessionFacts) -> list[Side]:
@@ -240,7 +240,7 @@ def _facts(facts: SessionFacts) -> Iterator[tuple[str, str]]:
 
 
 def _cell(row: RowFacts | None) -> Cell:
-    return ("", None) if row is None else (text_of(row.value, row.row.unit), row.value)
+    return NOTHING if row is None else (text_of(row.value, row.row.unit), row.value)
 
 
 def _times(ratio: float) -> str:

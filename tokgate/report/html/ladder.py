@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tokgate.report.html.blocks import (
+    NOTHING,
     Cell,
     Chart,
     Charts,
@@ -12,7 +13,6 @@ from tokgate.report.html.blocks import (
     Figure,
     Finding,
     Page,
-    Part,
     Section,
     Summary,
     Table,
@@ -24,8 +24,6 @@ from tokgate.report.ladder import METRICS, Change, Climb, Rung
 from tokgate.report.ladder_table import agreement, bounds, factor, told
 from tokgate.report.units import text_of
 from tokgate.report.words import count
-
-_NOTHING: Cell = ("", None)
 
 
 def ladder_page(climb: Climb, files: Mapping[str, str], made: str) -> Page:
@@ -42,7 +40,7 @@ def ladder_page(climb: Climb, files: Mapping[str, str], made: str) -> Page:
         Section("figures", "Figures", "Open a row for what the step changes and where it was measured.",
                 [_table(climb, files, source)]),
     ]  # fmt: skip
-    return Page(f"tokgate: {climb.title}", [Part("ladder", _summary(climb), sections)], made)
+    return Page.of_one(f"tokgate: {climb.title}", _summary(climb), sections, made)
 
 
 def _summary(climb: Climb) -> Summary:
@@ -101,10 +99,10 @@ def _line(number: int, rung: Rung, files: Mapping[str, str]) -> TableRow:
     cells: list[Cell] = [(str(number), float(number)), rung.step.name, rung.standing]
     for column in METRICS:
         value = rung.value(column)
-        cells += [_NOTHING if value is None else (text_of(value, rung.rows[column].unit), value),
+        cells += [NOTHING if value is None else (text_of(value, rung.rows[column].unit), value),
                   _by(rung.before.get(column)), _by(rung.first.get(column))]  # fmt: skip
     if (found := rung.accuracy) is None:
-        cells += [_NOTHING, _NOTHING]
+        cells += [NOTHING, NOTHING]
     else:
         cells += [(agreement(rung), found.top1_agreement), (f"{found.logit_distance:.1e}", found.logit_distance)]
     where = [f"measured in {files[rung.session]}"] if rung.standing == "measured" else []
@@ -113,6 +111,6 @@ def _line(number: int, rung: Rung, files: Mapping[str, str]) -> TableRow:
 
 def _by(change: Change | None) -> Cell:
     if change is None:
-        return _NOTHING
+        return NOTHING
     interval = f" [{bounds(change)}]" if change.interval else ""
     return f"{factor(change)}{interval}", change.factor

@@ -9,14 +9,13 @@ from tokgate.gate.scale import launch_values
 from tokgate.gate.verdict import Verdict
 from tokgate.report.details import Details, details
 from tokgate.report.figures import scenarios_by_group
-from tokgate.report.html.blocks import Cell, Column, Table, TableRow
+from tokgate.report.html.blocks import NOTHING, Cell, Column, Table, TableRow
 from tokgate.report.html.data import RowFacts, SessionFacts, short_names
 from tokgate.report.html.figures.base import MARKS, metric_name
 from tokgate.report.html.nights import detail_key
 from tokgate.report.units import text_of
 
 _ORDER = list(MARKS)
-_NOTHING: Cell = ("", None)
 _ROWS = (
     Column("row"),
     Column("verdict"),
@@ -38,7 +37,7 @@ def rows_table(facts: SessionFacts) -> Table:
     names = short_names([*facts.groups, *(row.scenario for row in lost)])
     rows = [_row(row, f"{names[row.group]}.{row.label}", detail_key(facts, row.key)) for row in ordered]
     rows += [
-        TableRow([names[row.scenario], _worded(row.verdict, row.gated), metric_name(row.metric), *[_NOTHING] * 6],
+        TableRow([names[row.scenario], _worded(row.verdict, row.gated), metric_name(row.metric), *[NOTHING] * 6],
                  mark=str(row.verdict), why=row.why)
         for row in lost
     ]  # fmt: skip
@@ -72,7 +71,7 @@ def _row(row: RowFacts, name: str, key: str) -> TableRow:
 
 def _interval(row: RowFacts) -> Cell:
     bounds = row.judged.ci_pct if row.judged else None
-    return (f"{bounds[0]:+.1f} to {bounds[1]:+.1f}", bounds[1] - bounds[0]) if bounds else _NOTHING
+    return (f"{bounds[0]:+.1f} to {bounds[1]:+.1f}", bounds[1] - bounds[0]) if bounds else NOTHING
 
 
 def _apart_pct(row: RowFacts) -> float | None:
@@ -81,7 +80,7 @@ def _apart_pct(row: RowFacts) -> float | None:
 
 
 def _number(value: float | None, words: Callable[[float], str]) -> Cell:
-    return _NOTHING if value is None else (words(value), value)
+    return NOTHING if value is None else (words(value), value)
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def scenarios_table(facts: SessionFacts) -> Table:
 
 
 def _latency(row: RowFacts | None) -> Cell:
-    return _NOTHING if row is None else (text_of(row.value, row.row.unit), row.value)
+    return NOTHING if row is None else (text_of(row.value, row.row.unit), row.value)
 
 
 def sessions_table(sessions: Sequence[SessionFacts]) -> Table:

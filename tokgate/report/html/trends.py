@@ -11,7 +11,7 @@ from typing import Any
 from tokgate.errors import InputError
 from tokgate.gate.history import Baselines
 from tokgate.gate.scale import session_value
-from tokgate.report.html.blocks import Cell, Chart, Column, Page, Part, Section, Summary, Table, TableRow, View
+from tokgate.report.html.blocks import Cell, Chart, Column, Page, Section, Summary, Table, TableRow, View
 from tokgate.report.html.data import model_of, short_names
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.figures.history import Night, history
@@ -62,8 +62,8 @@ def trends_page(machine: str, sessions: Sequence[tuple[Session, str]], baselines
             "sessions", "Sessions", "All that are drawn above, and where each is kept.", [_sessions_table(seen, source)]
         ),
     ]
-    part = Part(machine, _summary(machine, seen, changes), [section for section in sections if section.blocks])
-    return Page(f"tokgate: trends of {machine}", [part], made, details=_details(seen, kinds))
+    summary = _summary(machine, seen, changes)
+    return Page.of_one(f"tokgate: trends of {machine}", summary, sections, made, details=_details(seen, kinds))
 
 
 def _summary(machine: str, seen: Sequence[Seen], changes: Sequence[Change]) -> Summary:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokgate.plan import Api
 from tokgate.serving.request import Request
+from tokgate.serving.users.texts import Texts
 
 PATHS: dict[Api, str] = {"completions": "/v1/completions", "chat": "/v1/chat/completions", "generate": "/generate"}
 # Common words, of which nearly every tokenizer makes a token each.
@@ -59,22 +59,19 @@ class Asking:
 class Prompts:
     """Another prompt each time: `length` token ids below `vocab_size`, or, where that is 0, as many common words.
 
-    `texts`: those, one after another, instead. Servers keep what they computed of a prompt, so none should come twice.
+    `texts`: of those instead. Servers keep what they computed of a prompt, so none should come twice.
     """
 
-    def __init__(self, length: int, vocab_size: int, seed: str, texts: Sequence[str] = ()) -> None:
+    def __init__(self, length: int, vocab_size: int, seed: str, texts: Texts | None = None) -> None:
         self._length = length
         self._vocab_size = vocab_size
         self._texts = texts
         self._random = random.Random(seed)
-        self._next = self._random.randrange(len(texts)) if texts else 0
 
     def next(self) -> tuple[str | list[int], int]:
         """A prompt, and its tokens; 0 where those are not known."""
-        if self._texts:
-            text = self._texts[self._next % len(self._texts)]
-            self._next += 1
-            return text, self._length
+        if self._texts is not None:
+            return self._texts.draw(self._random), self._texts.length
         if self._vocab_size:
             return self._random.choices(range(self._vocab_size), k=self._length), self._length
         return " ".join(self._random.choices(_WORDS, k=self._length)), 0

@@ -36,7 +36,8 @@ _TAIL_BYTES = 4000
 
 @dataclass(frozen=True)
 class Crowd:
-    """`count` users of a server at `base_url`. `vocab_size` 0: prompts are texts, of `prompts` where that is a file.
+    """`count` users of a server at `base_url`. `vocab_size` 0: prompts are texts, of exactly so many tokens where
+    `tokenizer` is the folder of one. `seed`: of what each user sends; None: something else every time.
 
     `workers` 0: one process does it all. `cpus`: where Locust may run; None: anywhere. `timeout_s`: how long a request
     may take. `drain_s`: how long those may take that are on their way when the time is over; longer than that, so that
@@ -50,7 +51,8 @@ class Crowd:
     output_tokens: int
     vocab_size: int = 0
     model: str = ""
-    prompts: Path | None = None
+    tokenizer: Path | None = None
+    seed: int | None = None
     key_env: str = ""
     workers: int = 0
     cpus: frozenset[int] | None = None
@@ -88,7 +90,8 @@ class Crowd:
             "prompt-tokens": self.prompt_tokens,
             "output-tokens": self.output_tokens,
             "vocab-size": self.vocab_size,
-            "prompts": self.prompts or "",
+            "tokenizer": self.tokenizer or "",
+            "prompt-seed": "" if self.seed is None else self.seed,
             "served-model": self.model,
             "api-key-env": self.key_env,
             "request-timeout": self.timeout_s,

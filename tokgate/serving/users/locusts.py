@@ -39,7 +39,7 @@ class LlmUser(User):  # type: ignore[misc]  # untyped base
         self._asking = Asking(
             self.api, self.stream, options.output_tokens, options.model, options.temperature, options.exact
         )
-        self._prompts = options.prompts(self.api)
+        self._prompts = environment.tokgate_prompts.of_user(self.api, options)
         self._connection = UserConnection(
             options.target(self.host or "", self._asking.path), self.api, options.timeout_s
         )

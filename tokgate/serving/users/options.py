@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tokgate.plan import Api
 from tokgate.serving.remote import target_of
 from tokgate.serving.request import Target
-from tokgate.serving.users.asking import Prompts
 
 
 @dataclass(frozen=True)
 class UserOptions:
     """`think_s`: the least and the most seconds between an answer and the next request. `vocab_size` 0: prompts are
-    texts."""
+    texts, of exactly so many tokens where `tokenizer` is the folder of one. `prompt_seed` "": others every time."""
 
     output_tokens: int
     prompt_tokens: int
     vocab_size: int
-    prompts_file: str
+    tokenizer: str
+    prompt_seed: str
     model: str
     temperature: float
     exact: bool
@@ -39,7 +35,8 @@ class UserOptions:
             output_tokens=int(parsed.output_tokens),
             prompt_tokens=int(parsed.prompt_tokens),
             vocab_size=int(parsed.vocab_size),
-            prompts_file=parsed.prompts or "",
+            tokenizer=parsed.tokenizer or "",
+            prompt_seed=parsed.prompt_seed or "",
             model=parsed.served_model or "",
             temperature=float(parsed.temperature),
             exact=not parsed.until_eos,
@@ -47,11 +44,6 @@ class UserOptions:
             timeout_s=float(parsed.request_timeout),
             key_env=parsed.api_key_env or "",
         )
-
-    def prompts(self, api: Api) -> Prompts:
-        """Of one user: each has others, in whatever process. What is said in a chat is text."""
-        texts = json.loads(Path(self.prompts_file).read_text("utf-8")) if self.prompts_file else ()
-        return Prompts(self.prompt_tokens, 0 if api == "chat" else self.vocab_size, uuid.uuid4().hex, texts)
 
     def target(self, host: str, path: str) -> Target:
         """Raises InputError for what is no URL, or a key that is not there."""
@@ -70,7 +62,8 @@ def add_options(parser: Any) -> None:
     add("--think", default="0.5:3", metavar="S:S", help="tokgate: seconds between requests (default: 0.5:3)")
     add("--request-timeout", type=float, default=120.0, metavar="S", help="tokgate: of a whole answer (default: 120)")
     hidden: dict[str, Any] = {"include_in_web_ui": False}
-    add("--prompts", default="", metavar="FILE", help="tokgate: a JSON list of texts to send", **hidden)
+    add("--tokenizer", default="", metavar="DIR", help="tokgate: prompts are texts of so many of its tokens", **hidden)
+    add("--prompt-seed", default="", metavar="TEXT", help="tokgate: the same prompts for the same seed", **hidden)
     add("--api-key-env", default="", metavar="NAME", help="tokgate: the variable that holds the key", **hidden)
     add("--seconds", type=float, default=0.0, metavar="S", help="tokgate: end after so long, in order", **hidden)
     add("--record", default="", metavar="FILE", help="tokgate: write each request there, as JSON, at the end", **hidden)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Protocol
-
-import numpy as np
 
 _TRIES = 100
 
@@ -20,25 +19,27 @@ class Encoder(Protocol):
     def decode(self, ids: list[int]) -> str: ...
 
 
-def texts_of(codec: Encoder, length: int, count: int, seed: int) -> list[str]:
-    """`count` texts that encode to `length` tokens each, begun with different ones.
+class Texts:
+    """Draws texts that encode to `length` tokens each. `codec` is asked once how many tokens it has: that is slow."""
 
-    Tokens that are decoded need not encode to as many again: what is too long is cut, what is too short lengthened.
-    Raises ValueError where a tokenizer makes no text of that length in 100 tries.
-    """
-    random = np.random.default_rng(seed)
-    return [_text(codec, length, random) for _ in range(count)]
+    def __init__(self, codec: Encoder, length: int) -> None:
+        self.length = length
+        self._codec = codec
+        self._ids = range(codec.vocab_size)
 
+    def draw(self, random: Random) -> str:
+        """Raises ValueError where the tokenizer makes no text of that length in 100 tries.
 
-def _text(codec: Encoder, length: int, random: np.random.Generator) -> str:
-    ids: list[int] = []
-    for _ in range(_TRIES):
-        drawn = random.integers(0, codec.vocab_size, max(0, length - len(ids)))
-        text = codec.decode([*ids, *map(int, drawn)][:length])
-        ids = codec.encode(text)
-        if len(ids) == length:
-            return text
-        if len(ids) > length:
-            # Some more than needed: a cut inside of a character may else make as many again for ever.
-            ids = ids[: length - int(random.integers(0, min(length, 8)))]
-    raise ValueError(f"no text of {length} tokens in {_TRIES} tries; expected a tokenizer of texts")
+        Tokens that are decoded need not encode to as many again: what is too long is cut, what is too short lengthened.
+        """
+        ids: list[int] = []
+        for _ in range(_TRIES):
+            drawn = random.choices(self._ids, k=max(0, self.length - len(ids)))
+            text = self._codec.decode([*ids, *drawn][: self.length])
+            ids = self._codec.encode(text)
+            if len(ids) == self.length:
+                return text
+            if len(ids) > self.length:
+                # Some more than needed: a cut inside of a character may else make as many again for ever.
+                ids = ids[: self.length - random.randrange(min(self.length, 8))]
+        raise ValueError(f"no text of {self.length} tokens in {_TRIES} tries; expected a tokenizer of texts")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tokgate.serving.users.asking import Asking, Prompts
+from tokgate.serving.users.texts import Texts
 
 pytestmark = pytest.mark.unit
 
@@ -55,10 +56,30 @@ def test_without_a_vocabulary_prompts_are_words_that_nobody_counted() -> None:
     assert (len(text.split()), tokens) == (7, 0)
 
 
-def test_texts_are_sent_one_after_another_from_anywhere() -> None:
-    texts = [f"text {number}" for number in range(10)]
-    prompts = Prompts(3, 1000, "seed", texts)
-    drawn = [prompts.next() for _ in range(10)]
-    assert sorted(str(text) for text, _ in drawn) == sorted(texts)
-    assert {tokens for _, tokens in drawn} == {3}
-    assert len({Prompts(3, 1000, str(seed), texts).next() for seed in range(50)}) > 1
+class Words:
+    """A token is a word."""
+
+    vocab_size = 1000
+
+    def encode(self, text: str) -> list[int]:
+        return [int(word) for word in text.split()]
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+def test_no_two_texts_are_alike_however_many_are_sent() -> None:
+    """More than any list of texts would have held, of several users."""
+    texts = Texts(Words(), 7)
+    users = [Prompts(9, 0, seed, texts) for seed in ("one", "other")]
+    drawn = [each.next() for each in users for _ in range(600)]
+    assert len({text for text, _ in drawn}) == 1200
+    assert all(len(str(text).split()) == tokens == 7 for text, tokens in drawn)
+
+
+def test_a_seed_asks_the_same_again() -> None:
+    def asked(seed: str) -> list[object]:
+        return [prompts.next() for prompts in [Prompts(7, 0, seed, Texts(Words(), 7))] for _ in range(5)]
+
+    assert asked("one") == asked("one")
+    assert asked("one") != asked("other")

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.unit.generate.scripted import VOCAB_SIZE, running
 from tokgate.errors import MeasurementError
+from tokgate.generate.codec import Codec
 from tokgate.plan import Api, Users
 from tokgate.serving.server import Server, ServerCommand, free_port
 from tokgate.serving.users import crowd as crowds
+from tokgate.serving.users.asking import Prompts
 from tokgate.serving.users.crowd import Crowd
 from tokgate.serving.users.tally import LoadTest, tally
+from tokgate.serving.users.texts import Texts
 from tokgate.stub.process import running as running_stub
 
 pytestmark = pytest.mark.unit
@@ -115,6 +119,41 @@ def test_a_request_that_ends_in_a_fault_of_the_users_is_a_failure_and_not_nothin
         found = tally(crowd(stub.url, users()).run(tmp_path).requests)
     assert found.failures == {"malformed answer": COUNT}
     assert found.details == {"malformed answer": "ZeroDivisionError: a slip"}
+
+
+# Every body that is sent, a line each.
+NOTING = """
+from tokgate.serving.locustfile import *
+from tokgate.serving.users.connection import UserConnection
+ask = UserConnection.ask
+def note(self, request):
+    with open({path!r}, "ab") as file:
+        file.write(request.body + b"\\n")
+    return ask(self, request)
+UserConnection.ask = note
+"""
+
+
+def test_no_user_of_any_process_says_in_a_chat_what_was_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with prefix caching would know it. What is said is that of the seed."""
+    (tmp_path / "noting.py").write_text(NOTING.format(path=str(tmp_path / "bodies")))
+    monkeypatch.setattr(crowds, "_LOCUSTFILE", tmp_path / "noting.py")
+    tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(1000)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with running_stub("--ttft-ms=5", "--itl-ms=2") as stub:
+        asking = crowd(stub.url, users("chat", seconds=3.0), workers=2, tokenizer=tmp_path, seed=3)
+        found = tally(asking.run(tmp_path).requests)
+    bodies = [json.loads(line) for line in (tmp_path / "bodies").read_bytes().splitlines()]
+    said = [body["messages"][0]["content"] for body in bodies]
+    assert len(said) >= found.succeeded > 4 * COUNT
+    assert len(set(said)) == len(said)
+    assert {len(text.split()) for text in said} == {7}
+    texts = Texts(Codec(tmp_path), 7)
+    first = {Prompts(7, 0, f"3 {worker} {user}", texts).next()[0] for worker in (0, 1) for user in (0, 1)}
+    assert first <= set(said)
 
 
 def test_a_locust_that_failed_is_not_believed_whatever_it_wrote(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -31,31 +30,35 @@ class Letters:
         return "".join(chr(ord("a") + token) for token in ids)
 
 
-def crowd(folder: Path, api: Api, engine: str = "serve") -> Crowd:
+def crowd(api: Api, engine: str = "serve") -> Crowd:
     row = PlanRow("row", 3, 7, 20, Traffic(12, users=Users(api, False, 10.0, (0.0, 0.0), 5.0)))
     server = ServerPlan("m", api_key_env="KEY")
     plan = LaunchPlan(
         PLAN_SCHEMA, engine, "a-model", 26, {}, 1, 1, 0, 0, 0, (row,), server=server, load_workers=2
     )  # fmt: skip
-    return planned.crowd_of(plan, row, "http://h:8000", CPUS, folder, texts_seed=1)
+    return planned.crowd_of(plan, row, "http://h:8000", CPUS, seed=1)
 
 
-def test_as_many_users_as_the_row_has_at_once_ask_for_its_tokens(tmp_path: Path) -> None:
-    found = crowd(tmp_path, "completions")
+def test_as_many_users_as_the_row_has_at_once_ask_for_its_tokens() -> None:
+    found = crowd("completions")
     assert (found.count, found.prompt_tokens, found.output_tokens) == (3, 7, 20)
     assert (found.base_url, found.model, found.key_env) == ("http://h:8000", "m", "KEY")
     assert (found.workers, found.cpus) == (2, CPUS)
-    assert found.prompts is None, "prompts are token ids, where the endpoint takes them"
+    assert (found.vocab_size, found.tokenizer) == (26, None), "prompts are token ids, where the endpoint takes them"
+    assert found.seed == 1
 
 
-def test_a_generate_service_serves_one_model_without_a_name(tmp_path: Path) -> None:
-    assert crowd(tmp_path, "generate", engine="onnx").model == ""
+def test_a_generate_service_serves_one_model_without_a_name() -> None:
+    assert crowd("generate", engine="onnx").model == ""
 
 
-def test_what_is_said_in_a_chat_has_the_rows_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_said_in_a_chat_is_of_the_served_models_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planned, "Codec", Letters)
-    path = crowd(tmp_path, "chat").prompts
-    assert path is not None
-    texts = json.loads(path.read_text())
-    assert len(texts) == 500
-    assert {len(text) for text in texts} == {7}
+    assert crowd("chat").tokenizer == Path("a-model")
+
+
+def test_a_tokenizer_that_makes_no_text_is_known_before_there_are_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "Codec", Letters)
+    monkeypatch.setattr(Letters, "decode", lambda self, ids: "")
+    with pytest.raises(ValueError, match="no text of 7 tokens"):
+        crowd("chat")

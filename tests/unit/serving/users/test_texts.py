@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from tokgate.serving.users.texts import texts_of
+from tokgate.serving.users.texts import Texts
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +32,8 @@ class Merging:
 @pytest.mark.parametrize("length", [1, 2, 7, 40])
 def test_every_text_has_its_length_and_they_differ(length: int) -> None:
     codec = Merging()
-    texts = texts_of(codec, length, 20, seed=1)
+    random = Random(1)
+    texts = [Texts(codec, length).draw(random) for _ in range(20)]
     assert [len(codec.encode(text)) for text in texts] == [length] * 20
     assert len(set(texts)) > 1
 
@@ -41,4 +44,4 @@ def test_a_tokenizer_that_makes_no_text_is_given_up() -> None:
             return ""
 
     with pytest.raises(ValueError, match="no text of 3 tokens in 100 tries"):
-        texts_of(Mute(), 3, 1, seed=1)
+        Texts(Mute(), 3).draw(Random(1))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from filelock import FileLock, Timeout
 
+from tokgate import tomltext
 from tokgate.errors import InputError, TokgateError
 from tokgate.gate.acceptance import Change, Stamp, entries, merge
 from tokgate.gate.accuracy import compare_accuracy
@@ -162,6 +163,12 @@ def _check_acceptable(session: Session) -> None:
     if reasons:
         raise InputError(
             f"session {session.id!r} is not valid and cannot be accepted: {'; '.join(reasons)}; measure again"
+        )
+    if session.given:
+        given = tomltext.pairs(session.given)
+        raise InputError(
+            f"session {session.id!r} was measured with {given}, which its rows' ids do not say: it cannot be accepted; "
+            "measure without --perf-set, or name the setting as a variant"
         )
 
 

@@ -48,7 +48,8 @@ class Setting:
     one that is measured beside it, on the same models. `machine`: its stable facts, which say what it can run.
     `load_workers`: how many of Locust's, 0: one process does it all. `remote`: the server that is measured where it
     is, instead of starting one; `logs_dir`: where what workers and servers print is kept; None: nowhere. `trace_dir`:
-    where traces go, if they are wanted.
+    where traces go, if they are wanted. `given`: settings that go before those of the rows, for what is judged and not
+    for the reference.
     """
 
     profile: Profile
@@ -66,17 +67,22 @@ class Setting:
     remote: Remote | None = None
     logs_dir: Path | None = None
     trace_dir: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Start:
-    """A launch to make: with which interpreter, into which list. Launches of one `seed` have one order of rows."""
+    """A launch to make: with which interpreter, into which list. Launches of one `seed` have one order of rows.
+
+    `given`: engine settings that go before the group's.
+    """
 
     python: str
     records: list[LaunchRecord]
     seed: str
     shown: str
     blamed: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -93,14 +99,16 @@ class Launcher:
 
     def fresh(self, what: str, records: list[LaunchRecord]) -> list[Start]:
         """The profile's number of launches of the interpreter that is judged."""
-        count = self._setting.profile.launches
-        python = self._setting.python
-        return [Start(python, records, f"{what} {number}", f"{what} {number + 1}/{count}") for number in range(count)]
+        setting, count = self._setting, self._setting.profile.launches
+        return [
+            Start(setting.python, records, f"{what} {number}", f"{what} {number + 1}/{count}", given=setting.given)
+            for number in range(count)
+        ]
 
     def in_turns(
         self, reference: str, group: Group, references: list[LaunchRecord], candidates: list[LaunchRecord]
     ) -> list[Start]:
-        """Launches of both interpreters in turns; the two of a pair differ in the interpreter alone."""
+        """Launches of both in turns; the two of a pair differ in the interpreter and the settings given, alone."""
         setting = self._setting
         python = {REFERENCE: reference, CANDIDATE: setting.python}
         records = {REFERENCE: references, CANDIDATE: candidates}
@@ -111,6 +119,7 @@ class Launcher:
                 f"pair {turn.pair}",
                 f"pair {turn.pair + 1}/{setting.pairs} {turn.side}",
                 blamed=f"{turn.side} ({python[turn.side]}): ",
+                given=setting.given if turn.side == CANDIDATE else {},
             )
             for turn in order(setting.pairs, f"{setting.seed} {group.id} pairs")
         ]
@@ -125,7 +134,7 @@ class Launcher:
             for start in starts:
                 # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
                 peaks = (group.device == "cpu" or not start.records) and self._setting.remote is None
-                plan = replace(self._plan(group, scenarios, artifact, start.seed, start.name), measure_peaks=peaks)
+                plan = replace(self._plan(group, scenarios, artifact, start), measure_peaks=peaks)
 
                 def heard(scenario_id: str, shown: str = start.shown) -> None:
                     self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
@@ -144,18 +153,15 @@ class Launcher:
 
     def trace(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path) -> GroupTrace:
         """Makes one launch that traces a round of each scenario into `folder`. Raises MeasurementError."""
-        plan = replace(
-            self._plan(group, scenarios, artifact, "trace", "trace"), rounds=1, repeats=0, measure_peaks=False
-        )
+        start = Start(self._setting.python, [], "trace", "trace", given=self._setting.given)
+        plan = replace(self._plan(group, scenarios, artifact, start), rounds=1, repeats=0, measure_peaks=False)
         self._progress.start(f"{group.id} trace", 1, len(scenarios))
         try:
             return run_trace(plan, self._setting.python, folder, self._progress.advance)
         finally:
             self._progress.finish()
 
-    def _plan(
-        self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, seed: str, name: str
-    ) -> LaunchPlan:
+    def _plan(self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, start: Start) -> LaunchPlan:
         setting = self._setting
         source = setting.sources[group.shape]
         rounds = setting.profile.rounds
@@ -164,18 +170,18 @@ class Launcher:
             engine=group.engine,
             model_dir=str(artifact.path),
             vocab_size=source.vocab_size,
-            settings=engine_settings(group, source),
+            settings={**engine_settings(group, source), **start.given},
             threads=setting.threads,
             rounds=rounds,
             # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.
             repeats=max(0 if _has_users(scenarios) else _LEAST_REPEATS, rounds * len(scenarios)),
-            order_seed=random.Random(f"{setting.seed} {group.id} {seed}").randrange(2**32),
-            prompt_seed=self._prompt_seed(group, seed),
+            order_seed=random.Random(f"{setting.seed} {group.id} {start.seed}").randrange(2**32),
+            prompt_seed=self._prompt_seed(group, start.seed),
             rows=tuple(row.plan_row for row in scenarios),
             device=group.device,
             gpus=group.gpus,
             prompts=group.prompts,
-            server=self._server(group, name) if group.serves else None,
+            server=self._server(group, start.name) if group.serves else None,
             load_workers=setting.load_workers,
         )
 

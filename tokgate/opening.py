@@ -11,6 +11,7 @@ from typing import Any
 
 from tokgate.environment import check_interpreter
 from tokgate.errors import InputError
+from tokgate.given import given_settings
 from tokgate.launcher import Progress, Setting
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
@@ -21,9 +22,12 @@ from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
 from tokgate.run import DeviceRun
-from tokgate.scenario import Matrix
+from tokgate.scenario import SERVICE, Matrix
 from tokgate.serving.remote import Remote
 from tokgate.session import check_slug
+
+# They decide what has to be held, and what answers.
+_OF_THE_MATRIX = frozenset({"tensor_parallel_size", SERVICE})
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def open_run(
         machine=machine["stable"],
         load_workers=options.load_workers,
         remote=remote,
+        given=options.given,
     )
     run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
     if remote is not None:
@@ -104,6 +109,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         machine=option.perf_machine,
         trace=option.perf_trace,
         load_workers=option.perf_load_workers,
+        given=_given(option),
     )
 
 
@@ -122,6 +128,16 @@ def _check(options: Options) -> None:
         raise InputError(f"the sessions' folder {options.sessions_dir} cannot be made: {error.strerror}") from None
 
 
+def _given(option: Any) -> dict[str, Any]:
+    """Raises InputError for settings that are not of an engine that is started, or that want other GPUs."""
+    given = given_settings(option.perf_set, "--perf-set")
+    if given and option.perf_base_url:
+        raise InputError("--perf-set is of an engine that is started; one that is there, --perf-base-url, has its own")
+    for key in _OF_THE_MATRIX & given.keys():
+        raise InputError(f"--perf-set {key}: that is of the rows of a matrix; name a matrix or variant that has it")
+    return given
+
+
 def _repeated(option: Any) -> list[str]:
     """The options that decide what is measured and where it is kept, as they must be given again."""
     given = {
@@ -138,4 +154,5 @@ def _repeated(option: Any) -> list[str]:
         "--perf-load-workers": option.perf_load_workers or None,
         "--perf-pairs": option.perf_pairs if option.perf_pairs != DEFAULT_PAIRS else None,
     }
-    return [f"{name}={value}" for name, value in given.items() if value]
+    settings = [f"--perf-set={word}" for word in option.perf_set]
+    return [*(f"{name}={value}" for name, value in given.items() if value), *settings]

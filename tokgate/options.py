@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 DEFAULT_PAIRS = 12
 # A fifth is trimmed at each end: of fewer too little is left to know their variance by.
@@ -17,7 +19,8 @@ class Options:
     `builder` builds the models, `python` measures them; with `reference`, another interpreter, what is open is
     measured in `pairs` pairs of the two. Without a `baselines_dir` nothing is accepted. `machine`: the id to
     judge as, if not the one found. `trace`: whether each group is traced after it was measured. `load_workers`: how
-    many of Locust's drive users, 0: one process does it all.
+    many of Locust's drive users, 0: one process does it all. `given`: settings of the engine that are measured in
+    place of those of the rows.
     """
 
     command: str
@@ -35,3 +38,4 @@ class Options:
     machine: str | None = None
     trace: bool = False
     load_workers: int = 0
+    given: Mapping[str, Any] = field(default_factory=dict)

@@ -60,6 +60,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the accepted environment: what the accepted sessions leave open is measured in pairs with it",
     )
     group.addoption(
+        "--perf-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="measure the rows with another setting of the engine (enforce_eager=true), to see what it costs: judged, "
+        "and never accepted; with --perf-reference the reference does without",
+    )
+    group.addoption(
         "--perf-pairs",
         type=int,
         default=DEFAULT_PAIRS,

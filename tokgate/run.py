@@ -202,6 +202,7 @@ class DeviceRun:
             accuracy=[result.accuracy for result in results if result.accuracy is not None],
             provenance=self._provenance,
             telemetry={"run_s": self._run_s(results), "work": self._work, **provenance.telemetry(results)},
+            given=dict(self.options.given),
         )
 
     @property

@@ -67,7 +67,11 @@ class Accuracy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One run on one machine. `reasons` says why it is not valid; a valid session has none."""
+    """One run on one machine. `reasons` says why it is not valid; a valid session has none.
+
+    `given`: settings of the engine that were measured in place of those its rows' ids stand for: such a session is
+    judged, and never accepted.
+    """
 
     schema: int
     id: str
@@ -82,6 +86,7 @@ class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
     accuracy: list[Accuracy] = msgspec.field(default_factory=list)
     provenance: dict[str, Any] = msgspec.field(default_factory=dict)
     telemetry: dict[str, Any] = msgspec.field(default_factory=dict)
+    given: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def machine_id(self) -> str:

@@ -65,8 +65,8 @@ def _settings(args: argparse.Namespace) -> Any:
     from tokgate.engine_settings import engine_settings
     from tokgate.environment import check_interpreter
     from tokgate.errors import InputError
-    from tokgate.generate.given import context_len, given_settings
     from tokgate.generate.settings import Limits, ServiceSettings, batch_fault
+    from tokgate.given import context_len, given_settings
     from tokgate.machine.cpumodel import isa
     from tokgate.machine.cpus import usable_cores
     from tokgate.models.artifacts import ensure
@@ -84,7 +84,7 @@ def _settings(args: argparse.Namespace) -> Any:
     if fault:
         raise InputError(f"--batch: {fault}")
     check_interpreter("the interpreter that serves,", args.python)
-    given = given_settings(args.set)
+    given = given_settings(args.set, "--set")
     source = resolve(args.model, args.shape, allow_network=True)
     device: Device = args.device or ("gpu" if args.engine == "vllm" else "cpu")
     group = Group(args.shape, source.model_id, args.engine, precision, settings=given, device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from tokgate import tomltext
 from tokgate.gate.accuracy import absolute_faults, compare_accuracy, missing_accuracy, precision_of
 from tokgate.gate.fingerprint import changes_since
 from tokgate.gate.history import Baselines, accuracy_for
@@ -166,6 +167,10 @@ def _accuracy_rows(session: Session, held: Reference) -> list[RowVerdict]:
 
 def _notes(session: Session, baselines: Baselines, held: Reference, cases: Sequence[Case], levels: Levels) -> list[str]:
     notes = []
+    if session.given:
+        notes.append(
+            f"measured with {tomltext.pairs(session.given)}, which the rows' ids do not say: never to be accepted"
+        )
     shift = common_shift(cases, levels)
     changed = changes_since((entry for stored in held.entries.values() for entry in stored), session)
     if shift:

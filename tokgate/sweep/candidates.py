@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 from tokgate.matrices import SCENARIOS_DIR, open_matrix
 from tokgate.models.source import ModelSource
 from tokgate.scenario import Matrix, Scenario
-from tokgate.sweep import grid, tomltext
+from tokgate.sweep import grid
 from tokgate.sweep.file import BATCH, CONCURRENCY, PRECISION, Sweep
 
 PROFILE = "sweep"

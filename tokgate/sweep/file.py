@@ -29,12 +29,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 from tokgate.gate.limits import SECONDS, check_key
 from tokgate.metrics import Metric, metrics_of
 from tokgate.plan import Device
 from tokgate.session import check_slug
-from tokgate.sweep import tomltext
 from tokgate.sweep.constraints import Constraint
 from tokgate.sweep.grid import choices
 

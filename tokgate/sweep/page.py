@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tokgate import tomltext
 from tokgate.gate.verdict import Verdict
 from tokgate.report.html.blocks import (
     NOTHING,
@@ -24,7 +25,6 @@ from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.publish import made
 from tokgate.report.units import duration, text_of
 from tokgate.rootcause import in_a_line
-from tokgate.sweep import tomltext
 from tokgate.sweep.figures import MARKS, distances, launches, pareto
 from tokgate.sweep.opening import Bench, software
 from tokgate.sweep.outcome import Outcome

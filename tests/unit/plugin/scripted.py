@@ -8,12 +8,14 @@ memory guard says no), `device` (name of the lock, so that a real run next door 
 `noise` (standard deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same
 for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPUs of this machine: the first one's
 `uuid`, how many there are (`count`, 1 unless it says), or why there is none (`absent`). `trace`: a file that stands
-for every row's trace; without one the trace fails.
+for every row's trace; without one the trace fails. `costs`: a setting of the engine -> a factor on every duration
+of launches that are told it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from collections.abc import Callable
@@ -65,7 +67,8 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
             record.unequal[row.scenario] = "3 of 8 requests failed: HTTP 5xx (3: 503); see the server's log"
             continue
         noise = 1 + 0.002 * (plan.order_seed % 7 - 3) + luck
-        total_s = 2.0 * noise * script.get("slow", 1.0)
+        told = math.prod(cost for name, cost in script.get("costs", {}).items() if name in plan.settings)
+        total_s = 2.0 * noise * script.get("slow", 1.0) * told
         if row.traffic is not None:
             counts = {"requests": 8, "failed": 0, "unfinished": 0}
             record.events.append({"scenario": row.scenario, "disturbed": None, **counts})

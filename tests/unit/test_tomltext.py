@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.sweep import tomltext
+from tokgate import tomltext
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -34,6 +34,11 @@ def key(name: str) -> str:
     return name if _BARE.fullmatch(name) else value(name)
 
 
+def pairs(entries: Mapping[str, Any]) -> str:
+    """As a command line gives them: `enforce_eager=true, max_num_seqs=8`."""
+    return ", ".join(f"{key(name)}={value(item)}" for name, item in entries.items())
+
+
 def table(heading: str, entries: Mapping[str, Any]) -> str:
     """`[heading]` and a line for each entry; `heading` "[group]" makes it one of a list of tables."""
     return "\n".join([f"[{heading}]", *(f"{key(name)} = {value(item)}" for name, item in entries.items()), ""])

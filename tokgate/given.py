@@ -14,14 +14,14 @@ else:
     import tomli as tomllib
 
 
-def given_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Of `KEY=VALUE` each, a VALUE as TOML has it; a key with a dot is one of a table.
+def given_settings(words: Sequence[str], option: str) -> dict[str, Any]:
+    """Of `KEY=VALUE` each, a VALUE as TOML has it; a key with a dot is one of a table. `option` gave them.
 
     Raises InputError for what is not that. Another spelling is no text instead: vLLM would take "False" for true.
     """
     for word in words:
-        _parsed(word, word)
-    return _parsed("\n".join(words), " --set ".join(words))
+        _parsed(word, option, word)
+    return _parsed("\n".join(words), option, f" {option} ".join(words))
 
 
 def context_len(settings: Mapping[str, Any], model_len: int) -> int:
@@ -31,11 +31,11 @@ def context_len(settings: Mapping[str, Any], model_len: int) -> int:
     return min(told, model_len) if isinstance(told, int) and told > 0 else model_len
 
 
-def _parsed(text: str, said: str) -> dict[str, Any]:
+def _parsed(text: str, option: str, said: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(
-            f"--set {said}: {error}; expected KEY=VALUE as in a matrix and each key once, a text in quotes: "
-            """--set enforce_eager=true --set 'kv_cache_dtype="fp8"'"""
+            f"{option} {said}: {error}; expected KEY=VALUE as in a matrix and each key once, a text in quotes: "
+            f"""{option} enforce_eager=true {option} 'kv_cache_dtype="fp8"'"""
         ) from None

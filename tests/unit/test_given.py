@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from tokgate.cli import main
-from tokgate.generate.given import context_len, given_settings
 from tokgate.generate.settings import ServiceSettings
+from tokgate.given import context_len, given_settings
 
 pytestmark = pytest.mark.unit
 
@@ -23,10 +23,10 @@ def test_values_are_tomls_and_a_dot_makes_a_table() -> None:
         'environment.B="x=y"',
         "max_num_seqs = 8",
     ]
-    assert given_settings(words) == {
+    assert given_settings(words, "--set") == {
         "enforce_eager": True, "kv_cache_dtype": "fp8", "environment": {"A": "1", "B": "x=y"}, "max_num_seqs": 8,
     }  # fmt: skip
-    assert given_settings([]) == {}
+    assert given_settings([], "--set") == {}
 
 
 @pytest.mark.parametrize("word", ["enforce_eager", "enforce_eager=False", "kv_cache_dtype=fp8", "=1", "a="])

@@ -1,0 +1,47 @@
+"""--perf-set, by running pytest with scripted launches: another setting of the engine, judged as what was accepted."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from runs import FP32, Runner
+
+pytestmark = pytest.mark.unit
+
+GIVEN = "--perf-set=allow_spinning=false"
+COSTLY = {"costs": {"allow_spinning": 1.4}}
+
+
+def test_a_setting_that_slows_is_a_regression_of_the_rows_and_is_never_accepted(run: Runner) -> None:
+    accepted = run(script=COSTLY).session
+    run.accept(accepted)
+    done = run(GIVEN, script=COSTLY)
+    assert done.status == 1, done.out
+    assert f"REGRESSED {FP32} output_throughput" in done.out
+    assert "measured with allow_spinning=false" in done.out
+    assert GIVEN in done.out, "the command that measures the row again has it"
+    assert done.session.given == {"allow_spinning": False}
+    assert accepted.given == {}
+
+
+def test_in_pairs_the_reference_does_without(run: Runner) -> None:
+    done = run(GIVEN, f"--perf-reference={sys.executable}", "--perf-pairs=6", script=COSTLY)
+    assert done.status == 1, done.out
+    assert "in 6 interleaved pairs" in done.out
+    row = next(row for row in done.session.rows if row.key == (FP32, "output_throughput"))
+    assert all(reference / candidate == pytest.approx(1.4, rel=0.05) for reference, candidate in row.pairs or [])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--perf-set=allow_spinning"], "--perf-set allow_spinning: "),
+        (["--perf-set=tensor_parallel_size=2"], "--perf-set tensor_parallel_size: that is of the rows of a matrix"),
+    ],
+)
+def test_what_cannot_be_given_is_bad_input(run: Runner, given: list[str], said: str) -> None:
+    done = run(*given)
+    assert done.status not in (0, 5), done.out
+    assert said in done.out
+    assert not list((done.folder / "sessions").glob("*.json"))

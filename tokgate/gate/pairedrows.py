@@ -19,9 +19,9 @@ from tokgate.gate.paired import (
     paired_prior,
     pairs_to_settle,
 )
-from tokgate.gate.rows import Case, undecided_between
+from tokgate.gate.rows import Case, blind_below, undecided_between
 from tokgate.gate.ruling import Levels, Ruling, rule, rule_stored
-from tokgate.gate.scale import change_pct, delta_of, value_of
+from tokgate.gate.scale import change_pct, delta_of, in_words, signed_text, size_text, value_of
 from tokgate.gate.variance import NO_PRIOR, Prior
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.session import Row, Session
@@ -91,7 +91,7 @@ def judge_paired_row(
     if stored_pct is not None:
         why += [_of_stored(stored_pct, ruled)]
     if row.gated and mde_pct > limits.margin_pct:
-        why.append(f"blind: a change below {mde_pct:.1f}% would probably go unseen, margin {limits.margin_pct:g}%")
+        why.append(blind_below(mde_pct, limits))
     if not row.gated:
         why.append("reported, not gated")
     return replace(
@@ -117,15 +117,14 @@ def _stored_slowdown_pct(row: Row, case: Case | None, kind: str, level: float, l
 def _seen(row: Row, comparison: PairedComparison) -> str:
     change = change_pct(comparison.delta, row.better)
     return (
-        f"{value_of(comparison.candidate, row.better):.4g} {row.unit}, {abs(change):.1f}% "
-        f"{'worse' if change >= 0 else 'better'} than the reference's "
-        f"{value_of(comparison.reference, row.better):.4g}, in {comparison.pairs} interleaved pairs "
-        f"({comparison.kept} between the trimmed ends)"
+        f"{value_of(comparison.candidate, row.better):.4g} {row.unit}, {in_words(change)} "
+        f"than the reference's {value_of(comparison.reference, row.better):.4g}, "
+        f"in {comparison.pairs} interleaved pairs ({comparison.kept} between the trimmed ends)"
     )
 
 
 def _of_stored(stored_pct: float, verdict: Verdict) -> str:
-    slower = f"slower than the accepted sessions by {stored_pct:.1f}%"
+    slower = f"slower than the accepted sessions by {size_text(stored_pct)}"
     if verdict is Verdict.DRIFT:
         return f"{slower}, but the reference is as slow: the host moved, not the code"
     return f"{slower} as well"
@@ -137,11 +136,11 @@ def _because(
     assert ruling.ci_pct is not None
     lower_pct, upper_pct = ruling.ci_pct
     if ruling.verdict is Verdict.REGRESSED:
-        return [f"at least {lower_pct:.1f}% worse, tolerance {limits.tolerance_pct:g}%", "find what changed"]
+        return [f"at least {size_text(lower_pct)} worse, tolerance {limits.tolerance_pct:g}%", "find what changed"]
     if ruling.verdict is Verdict.IMPROVED:
-        return [f"better by at least {-upper_pct:.1f}%, tolerance {limits.tolerance_pct:g}%"]
+        return [f"better by at least {size_text(upper_pct)}, tolerance {limits.tolerance_pct:g}%"]
     if ruling.verdict is Verdict.PASS:
-        return [f"no regression shown: the change is below {upper_pct:+.1f}%, margin {limits.margin_pct:g}%"]
+        return [f"no regression shown: the change is below {signed_text(upper_pct)}%, margin {limits.margin_pct:g}%"]
     tolerance = delta_of(limits.tolerance_pct, row.better)
     margin = delta_of(limits.margin_pct, row.better)
     more = pairs_to_settle(comparison, tolerance, margin, level, levels.no_regression)

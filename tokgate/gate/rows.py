@@ -9,7 +9,17 @@ from tokgate.gate.comparison import Comparison, compare, sessions_to_settle
 from tokgate.gate.defaults import Thresholds, thresholds
 from tokgate.gate.reference import Past, Reference
 from tokgate.gate.ruling import PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule_stored
-from tokgate.gate.scale import change_pct, delta_of, harm, in_words, launch_values, session_value, value_of
+from tokgate.gate.scale import (
+    change_pct,
+    delta_of,
+    harm,
+    in_words,
+    launch_values,
+    session_value,
+    signed_text,
+    size_text,
+    value_of,
+)
 from tokgate.gate.variance import NO_PRIOR, Prior
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.session import Row
@@ -75,9 +85,7 @@ def judge_row(case: Case, level: float, levels: Levels) -> RowVerdict:
             "reported, not gated"
         )
     if mde_pct is not None and mde_pct > case.thresholds.margin_pct:
-        why.append(
-            f"blind: a change below {mde_pct:.1f}% would probably go unseen, margin {case.thresholds.margin_pct:g}%"
-        )
+        why.append(blind_below(mde_pct, case.thresholds))
     return RowVerdict(
         scenario=row.scenario,
         metric=row.metric,
@@ -128,8 +136,8 @@ def _seen(case: Case) -> str:
     change = change_pct(comparison.delta, row.better)
     sessions = f"{comparison.sessions} accepted session{'s' if comparison.sessions > 1 else ''}"
     return (
-        f"{value_of(comparison.current, row.better):.4g} {row.unit}, {abs(change):.1f}% "
-        f"{'worse' if change >= 0 else 'better'} than the {value_of(comparison.baseline, row.better):.4g} of "
+        f"{value_of(comparison.current, row.better):.4g} {row.unit}, {in_words(change)} "
+        f"than the {value_of(comparison.baseline, row.better):.4g} of "
         f"{sessions} (newest {newest.id}, {newest.started[:10]})"
     )
 
@@ -146,9 +154,9 @@ def _because(case: Case, ruling: Ruling, confirmed: bool | None, level: float, l
     upper_pct = ruling.ci_pct[1]
     if ruling.verdict is Verdict.IMPROVED:
         remedy = "accept the session to hold later ones against it"
-        return [f"better by at least {-upper_pct:.1f}%, tolerance {tolerance_pct:g}%; {remedy}", *gate]
+        return [f"better by at least {size_text(upper_pct)}, tolerance {tolerance_pct:g}%; {remedy}", *gate]
     if ruling.verdict is Verdict.PASS:
-        return [f"no regression shown: the change is below {upper_pct:+.1f}%, margin {margin_pct:g}%", *gate]
+        return [f"no regression shown: the change is below {signed_text(upper_pct)}%, margin {margin_pct:g}%", *gate]
     undecided = undecided_between(ruling.ci_pct, case.thresholds)
     return [undecided, _remedy(case, level, levels), *gate]
 
@@ -157,13 +165,17 @@ def _regressed(case: Case, ruling: Ruling, confirmed: bool | None) -> list[str]:
     if ruling.ci_pct is None:
         seen = f"provisional: 1 accepted session, and the change is beyond {PROVISIONAL_PCT:g}%"
     else:
-        seen = f"at least {ruling.ci_pct[0]:.1f}% worse, tolerance {case.thresholds.tolerance_pct:g}%"
+        seen = f"at least {size_text(ruling.ci_pct[0])} worse, tolerance {case.thresholds.tolerance_pct:g}%"
     if confirmed is False:
         return [f"{seen}, but {VETO}: what slowed it has gone; measure it again"]
     stage = (
         "fresh launches are as slow" if confirmed else "judged in one stage: no fresh launches were made to confirm it"
     )
     return [seen, stage, "find what changed; if it is meant, tokgate accept --replace says so"]
+
+
+def blind_below(mde_pct: float, limits: Thresholds) -> str:
+    return f"blind: a change below {size_text(mde_pct)} would probably go unseen, margin {limits.margin_pct:g}%"
 
 
 def undecided_between(ci_pct: tuple[float, float], limits: Thresholds) -> str:

@@ -15,6 +15,8 @@ from tokgate.session import Better
 
 # A factor of 22,000: beyond it a bound says nothing, and exp() would overflow.
 _LARGEST_DELTA = 10.0
+# What is printed as it is; of two or three sessions an interval may reach anywhere, and its end is no figure.
+_MOST_TOLD_PCT = 1000.0
 
 
 def harm(value: float, better: Better) -> float:
@@ -35,7 +37,24 @@ def change_pct(delta: float, better: Better) -> float:
 
 def in_words(pct: float) -> str:
     """A change in percent as people say it: "3.1% worse", "0.4% better"."""
-    return f"{abs(pct):.1f}% {'worse' if pct >= 0 else 'better'}"
+    return f"{size_text(pct)} {'worse' if pct >= 0 else 'better'}"
+
+
+def size_text(pct: float, digits: int = 1) -> str:
+    """How large a change is, without its sign: "3.1%", "over 1000%"."""
+    told = abs(pct) < _MOST_TOLD_PCT
+    return f"{abs(pct):.{digits}f}%" if told else f"over {_MOST_TOLD_PCT:.0f}%"
+
+
+def signed_text(pct: float, digits: int = 1) -> str:
+    """A change or the end of an interval with its sign, and without the %: "+3.1", "<-1000"."""
+    if abs(pct) < _MOST_TOLD_PCT:
+        return f"{pct:+.{digits}f}"
+    return f"{'>' if pct > 0 else '<'}{math.copysign(_MOST_TOLD_PCT, pct):+.0f}"
+
+
+def interval_text(ci_pct: tuple[float, float], digits: int = 1) -> str:
+    return f"[{signed_text(ci_pct[0], digits)}, {signed_text(ci_pct[1], digits)}]"
 
 
 def delta_of(pct: float, better: Better) -> float:

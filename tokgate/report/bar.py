@@ -93,4 +93,6 @@ def scale(end_pct: int, width: int) -> str:
 def _cell(value_pct: float, end_pct: int, width: int) -> int:
     """The cell that holds it; below 0 or from `width` on where the scale ends before it."""
     half = width // 2
+    if abs(value_pct) > end_pct:
+        return width if value_pct > 0 else -1
     return half + round(value_pct / end_pct * half)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tokgate.gate.scale import size_text
 from tokgate.gate.verdict import LimitVerdict, Outcome, RowVerdict, SessionVerdict, Verdict
 from tokgate.judging import Judged
 from tokgate.report.markdown import FENCE_OF, code, command, fence, is_fence, table
+from tokgate.report.rows_table import with_interval
 from tokgate.report.units import text_of
 from tokgate.report.words import regressions, reservations
 
@@ -90,7 +92,7 @@ def _notes(verdict: SessionVerdict) -> list[str]:
 
 def _cells(row: RowVerdict) -> list[str]:
     before, now = (_value(value, row.unit) for value in (row.baseline_value, row.current_value))
-    sees = "" if row.mde_pct is None else f"{row.mde_pct:.1f}%"
+    sees = "" if row.mde_pct is None else size_text(row.mde_pct)
     return [code(row.scenario), code(row.metric), str(row.verdict), _change(row), before, now, sees]
 
 
@@ -101,8 +103,7 @@ def _value(value: float | None, unit: str) -> str:
 def _change(row: RowVerdict) -> str:
     if row.change_pct is None:
         return ""
-    interval = f" [{row.ci_pct[0]:+.1f}, {row.ci_pct[1]:+.1f}]" if row.ci_pct else ""
-    return f"{row.change_pct:+.1f}%{interval}{' paired' if row.pairs else ''}"
+    return f"{with_interval(row.change_pct, row.ci_pct, 1)}{' paired' if row.pairs else ''}"
 
 
 def _limit(limit: LimitVerdict) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.gate.scale import interval_text, signed_text
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.report.bar import BOX, LEAST_WIDTH, MOST_WIDTH, Signs, bar, scale, scale_pct
 from tokgate.report.figures import scenarios_by_group, typical
@@ -163,8 +164,8 @@ def change_text(row: RowVerdict, width: int) -> str:
 
 
 def with_interval(change_pct: float, ci_pct: tuple[float, float] | None, digits: int) -> str:
-    interval = f" [{ci_pct[0]:+.{digits}f}, {ci_pct[1]:+.{digits}f}]" if ci_pct else ""
-    return f"{change_pct:+.{digits}f}%{interval}"
+    interval = f" {interval_text(ci_pct, digits)}" if ci_pct else ""
+    return f"{signed_text(change_pct, digits)}%{interval}"
 
 
 def _with_digits(row: RowVerdict, digits: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from tokgate.gate.scale import size_text
 from tokgate.gate.verdict import SessionVerdict, Verdict
 from tokgate.report.bar import BOX, Signs, signs_for
 from tokgate.report.groups import gpu_lines, heading_facts
@@ -122,7 +123,7 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
         return []
     gated = sum(row.gated for row in verdict.rows)
     seen = [row.mde_pct for row in blind if row.mde_pct is not None]
-    sizes = list(dict.fromkeys(f"{size:.0f}%" for size in (min(seen), max(seen)))) if seen else []
+    sizes = list(dict.fromkeys(size_text(size, 0) for size in (min(seen), max(seen)))) if seen else []
     smallest = f"; they see changes from {' to '.join(sizes)} up" if seen else ""
     return [
         Text(

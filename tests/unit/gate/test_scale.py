@@ -11,8 +11,11 @@ from tokgate.gate.scale import (
     delta_of,
     fastest_half,
     harm,
+    in_words,
+    interval_text,
     launch_values,
     session_value,
+    size_text,
     value_of,
 )
 
@@ -67,3 +70,11 @@ def test_fastest_half_of_a_throughput_is_its_highest_values():
 def test_the_value_of_one_launch_is_exact():
     """A limit of 3,332.1 tok/s met exactly must not be missed by the rounding of exp(log(x))."""
     assert session_value([[3332.1]], "higher") == 3332.1
+
+
+def test_what_is_far_beyond_anything_meant_is_told_without_digits():
+    assert interval_text((-2202546.6, 28.04)) == "[<-1000, +28.0]"
+    assert interval_text((-1000.0, 2000.0)) == "[<-1000, >+1000]"
+    assert in_words(2202546.6) == "over 1000% worse"
+    assert in_words(-3.14) == "3.1% better"
+    assert size_text(999.94) == "999.9%"

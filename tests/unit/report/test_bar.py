@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokgate.gate.verdict import RowVerdict, Verdict
@@ -44,6 +44,7 @@ def test_an_interval_that_ends_short_of_the_margin_does_not_seem_to_reach_it() -
     assert BOX.margin_within in bar(row(5.0, 1.0, 20.1), 30, 7, BOX)
 
 
+@example(0.0, 51.0, 51.0, 27.0, 7, BOX)  # beyond the scale by less than half a cell
 @given(PERCENTS, PERCENTS, PERCENTS, st.one_of(st.none(), st.floats(0.1, 100)), WIDTHS, st.sampled_from([BOX, ASCII]))
 def test_any_row_fills_its_cells_and_shows_where_its_change_is(
     one: float, two: float, three: float, margin: float | None, width: int, signs: Signs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tokgate.gate.scale import launch_values
+from tokgate.gate.scale import launch_values, signed_text, size_text
 from tokgate.gate.verdict import Verdict
 from tokgate.report.details import Details, details
 from tokgate.report.figures import scenarios_by_group
@@ -63,7 +63,7 @@ def _row(row: RowFacts, name: str, key: str) -> TableRow:
         _number(judged.baseline_value if judged else None, lambda value: text_of(value, unit)),
         _number(judged.change_pct if judged else None, lambda value: f"{value:+.1f}%"),
         _interval(row),
-        _number(judged.mde_pct if judged else None, lambda value: f"{value:.1f}%"),
+        _number(judged.mde_pct if judged else None, size_text),
         _number(_apart_pct(row), lambda value: f"{value:.1f}%"),
     ]
     return TableRow(cells, row.verdict if row.row.gated else "", key, judged.why if judged else ())
@@ -71,7 +71,7 @@ def _row(row: RowFacts, name: str, key: str) -> TableRow:
 
 def _interval(row: RowFacts) -> Cell:
     bounds = row.judged.ci_pct if row.judged else None
-    return (f"{bounds[0]:+.1f} to {bounds[1]:+.1f}", bounds[1] - bounds[0]) if bounds else NOTHING
+    return (f"{signed_text(bounds[0])} to {signed_text(bounds[1])}", bounds[1] - bounds[0]) if bounds else NOTHING
 
 
 def _apart_pct(row: RowFacts) -> float | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tokgate.gate.scale import size_text
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.data import RowFacts
 from tokgate.report.html.figures.base import MARKS, Lanes, axis, figure, lanes, metric_name, text
+from tokgate.report.rows_table import with_interval
 
 # Where an interval is this many times as wide as what matters, showing all of it would hide the others.
 _WIDEST = 3.0
@@ -65,12 +67,11 @@ def _margins(rows: Sequence[RowFacts], placed: Lanes) -> Figure:
 
 
 def _hover(row: RowFacts, judged: RowVerdict) -> str:
-    bounds = f" [{judged.ci_pct[0]:+.1f}, {judged.ci_pct[1]:+.1f}]" if judged.ci_pct else ""
-    seen = f"<br>sees changes from {judged.mde_pct:.1f}% up" if judged.mde_pct is not None else ""
+    seen = f"<br>sees changes from {size_text(judged.mde_pct)} up" if judged.mde_pct is not None else ""
     against = f"{judged.pairs} pairs" if judged.pairs else f"{judged.sessions} accepted sessions"
     return (
         f"<b>{text(row.row.scenario)}</b><br>{metric_name(text(row.row.metric))}: {judged.verdict}<br>"
-        f"{judged.change_pct or 0.0:+.1f}%{bounds}, against {against}{seen}"
+        f"{text(with_interval(judged.change_pct or 0.0, judged.ci_pct, 1))}, against {against}{seen}"
     )
 
 

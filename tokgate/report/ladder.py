@@ -6,19 +6,17 @@ launches of the two rows alone: what else differed between two sessions is in ne
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tokgate.errors import InputError
+from tokgate.gate.change import Change, change_between
 from tokgate.gate.comparison import sample_variance
-from tokgate.gate.estimate import Contrast
 from tokgate.gate.fingerprint import stable_differences
 from tokgate.gate.history import accuracy_for
 from tokgate.gate.judge import invalid_reasons
 from tokgate.gate.rows import ys_of
-from tokgate.gate.scale import fastest_half
 from tokgate.gate.variance import Prior, fit
 from tokgate.report.figures import typical
 from tokgate.report.html.data import model_of
@@ -33,27 +31,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "answer": ("e2el",),
     "memory": ("peak_gpu_memory", "peak_memory"),
 }
-# Of each side: 95% between the bounds.
-_LEVEL = 0.025
-
 Standing = Literal["measured", "INVALID", "not measured"]
-
-
-@dataclass(frozen=True)
-class Change(Contrast):
-    """From one row to another on the y scale, larger is worse; without two launches of each the error is NaN."""
-
-    @property
-    def factor(self) -> float:
-        """How many times as good: 2 is twice the tokens a second, or half the time."""
-        return math.exp(-self.delta)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The factor's, 95%; None where launches are too few to tell."""
-        if not math.isfinite(self.error):
-            return None
-        return math.exp(-self.upper(_LEVEL)), math.exp(-self.lower(_LEVEL))
 
 
 @dataclass(frozen=True)
@@ -211,24 +189,6 @@ def _prior(rows: Sequence[Row]) -> Prior:
     """What the steps' launches say together of how much launches differ."""
     series = [ys_of(row, row.launches) for row in rows if len(row.launches) > 1]
     return fit([sample_variance(ys) for ys in series], [len(ys) - 1 for ys in series])
-
-
-def change_between(older: Row, newer: Row, prior: Prior) -> Change:
-    """From the session values of two rows, each of as many launches as the shorter has, its first ones.
-
-    The standard error takes the mean of the fastest half for one of as many launches as that half holds: too large for
-    most launches, since the others say where the half ends (simulated, of 2, 3 and 6 launches, with and without slow
-    ones: 95 to 99.6% of 95% intervals hold the truth). Degrees of freedom are Welch and Satterthwaite's.
-    """
-    count = min(len(older.launches), len(newer.launches))
-    series = [ys_of(row, row.launches[:count]) for row in (older, newer)]
-    change = fastest_half(series[1]) - fastest_half(series[0])
-    if count < 2:
-        return Change(change, math.nan, math.nan)
-    moderated = [prior.moderate(sample_variance(ys), count - 1) for ys in series]
-    parts = [each.sd**2 / ((count + 1) // 2) for each in moderated]
-    df = sum(parts) ** 2 / sum(part**2 / each.df for part, each in zip(parts, moderated, strict=True))
-    return Change(change, math.sqrt(sum(parts)), df)
 
 
 def _notes(rungs: Sequence[Rung]) -> Iterator[str]:

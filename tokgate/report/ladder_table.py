@@ -9,7 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tokgate.report.ladder import METRICS, Change, Climb, Rung
+from tokgate.gate.change import Change
+from tokgate.report.ladder import METRICS, Climb, Rung
 from tokgate.report.units import text_of
 
 # Where the output is no terminal.

@@ -58,6 +58,18 @@ def test_rows_too_far_apart_fail(run: Runner, tmp_path: Path) -> None:
     assert "expected within 50%" in done.out
 
 
+@pytest.mark.parametrize(("args", "status"), [((), 0), (("--perf-strict",), 1)])
+def test_rows_that_launches_cannot_tell_apart_are_inconclusive(
+    run: Runner, tmp_path: Path, args: tuple[str, ...], status: int
+) -> None:
+    """Two values differ by a little always; how much launches do says whether that is anything."""
+    close = COMPARED.replace("within_pct(50)", "within_pct(1)")
+    done = comparing(run, tmp_path, close, "-k", "b1 or compared", *args, noise=0.1)
+    assert done.status == status, done.out
+    assert re.search(r"INCONCLUSIVE: output_throughput: .*% \[-[^\n]*\] from ", done.out), done.out
+    assert "expected within 1%" in done.out
+
+
 def failure(done: Run) -> str:
     """What the comparison failed with."""
     whole = done.out[done.out.index("test_compared __") :].partition("\n")[2]

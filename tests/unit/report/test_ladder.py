@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokgate.errors import InputError
+from tokgate.gate.change import change_between
 from tokgate.gate.variance import NO_PRIOR
-from tokgate.report.ladder import METRICS, change_between, climb
+from tokgate.report.ladder import METRICS, climb
 
 pytestmark = pytest.mark.unit
 

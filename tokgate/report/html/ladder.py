@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tokgate.gate.change import Change
 from tokgate.report.html.blocks import (
     NOTHING,
     Cell,
@@ -20,7 +21,7 @@ from tokgate.report.html.blocks import (
     View,
 )
 from tokgate.report.html.figures.ladder import changes, values
-from tokgate.report.ladder import METRICS, Change, Climb, Rung
+from tokgate.report.ladder import METRICS, Climb, Rung
 from tokgate.report.ladder_table import agreement, bounds, factor, told
 from tokgate.report.units import text_of
 from tokgate.report.words import count

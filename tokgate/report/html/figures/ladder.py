@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from tokgate.gate.change import Change
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.figures.base import LANE_PX, SERIES, UNITS, axis, figure, log_axis, text
-from tokgate.report.ladder import Change, Climb, Rung
+from tokgate.report.ladder import Climb, Rung
 from tokgate.report.ladder_table import bounds, factor
 from tokgate.report.units import text_of
 

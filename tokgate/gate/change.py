@@ -1,0 +1,53 @@
+"""From one row to another, of one run or of two: a factor, and its interval by their launches. No verdict by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tokgate.gate.comparison import sample_variance
+from tokgate.gate.estimate import Contrast
+from tokgate.gate.rows import ys_of
+from tokgate.gate.scale import fastest_half
+from tokgate.gate.variance import Prior
+from tokgate.session import Row
+
+# Of each side: 95% between the bounds.
+_LEVEL = 0.025
+
+
+@dataclass(frozen=True)
+class Change(Contrast):
+    """From one row to another on the y scale, larger is worse; without two launches of each the error is NaN."""
+
+    @property
+    def factor(self) -> float:
+        """How many times as good: 2 is twice the tokens a second, or half the time."""
+        return math.exp(-self.delta)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The factor's, 95%; None where launches are too few to tell."""
+        if not math.isfinite(self.error):
+            return None
+        return math.exp(-self.upper(_LEVEL)), math.exp(-self.lower(_LEVEL))
+
+
+def change_between(older: Row, newer: Row, prior: Prior) -> Change:
+    """From the session values of two rows, each of as many launches as the shorter has, its first ones.
+
+    The standard error takes the mean of the fastest half for one of as many launches as that half holds: too large for
+    most launches, since the others say where the half ends (simulated, of 2, 3 and 6 launches, with and without slow
+    ones: 95 to 99.6% of 95% intervals hold the truth). Degrees of freedom are Welch and Satterthwaite's.
+    """
+    count = min(len(older.launches), len(newer.launches))
+    series = [ys_of(row, row.launches[:count]) for row in (older, newer)]
+    change = fastest_half(series[1]) - fastest_half(series[0])
+    if count < 2:
+        return Change(change, math.nan, math.nan)
+    moderated = [prior.moderate(sample_variance(ys), count - 1) for ys in series]
+    parts = [each.sd**2 / ((count + 1) // 2) for each in moderated]
+    if not sum(parts):  # as memory often is, to the byte
+        return Change(change, 0.0, math.inf)
+    df = sum(parts) ** 2 / sum(part**2 / each.df for part, each in zip(parts, moderated, strict=True))
+    return Change(change, math.sqrt(sum(parts)), df)

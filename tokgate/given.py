@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -20,8 +21,23 @@ def given_settings(words: Sequence[str], option: str) -> dict[str, Any]:
     Raises InputError for what is not that. Another spelling is no text instead: vLLM would take "False" for true.
     """
     for word in words:
-        _parsed(word, option, word)
+        found = _parsed(word, option, word)
+        try:
+            tomltext.pairs(found)
+        except TypeError:
+            found = {}  # a date: no engine has such a setting
+        if not found:
+            raise _refused(option, word, "it names no setting")
     return _parsed("\n".join(words), option, f" {option} ".join(words))
+
+
+def merged(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the given ones in their place; of a table only the keys that are given."""
+    found = dict(settings)
+    for key, value in given.items():
+        own = found.get(key)
+        found[key] = merged(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def context_len(settings: Mapping[str, Any], model_len: int) -> int:
@@ -35,7 +51,11 @@ def _parsed(text: str, option: str, said: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"{option} {said}: {error}; expected KEY=VALUE as in a matrix and each key once, a text in quotes: "
-            f"""{option} enforce_eager=true {option} 'kv_cache_dtype="fp8"'"""
-        ) from None
+        raise _refused(option, said, str(error)) from None
+
+
+def _refused(option: str, said: str, why: str) -> InputError:
+    return InputError(
+        f"{option} {said}: {why}; expected KEY=VALUE as in a matrix and each key once, a text in quotes: "
+        f"""{option} enforce_eager=true {option} 'kv_cache_dtype="fp8"'"""
+    )

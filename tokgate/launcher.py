@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tokgate.engine_settings import engine_settings
 from tokgate.errors import MeasurementError
+from tokgate.given import merged
 from tokgate.launch import LaunchRecord, run_launch
 from tokgate.models.artifacts import Artifact, ensure
 from tokgate.models.source import ModelSource
@@ -170,7 +171,7 @@ class Launcher:
             engine=group.engine,
             model_dir=str(artifact.path),
             vocab_size=source.vocab_size,
-            settings={**engine_settings(group, source), **start.given},
+            settings=merged(engine_settings(group, source), start.given),
             threads=setting.threads,
             rounds=rounds,
             # As many again: a neighbour's burst is waited out, a machine that is always busy is given up.

@@ -208,8 +208,7 @@ class DeviceRun:
     @property
     def _machine_with_peaks(self) -> dict[str, Any]:
         """With what the machine itself reached beside the rows, where that is known."""
-        records = (record for result in self._results.values() for record in result.own_launches)
-        peaks = best_peaks(record.peaks for record in records)
+        peaks = best_peaks(record.peaks for result in self._results.values() for record in result.own_launches)
         return {**self.machine, "measured": peaks} if peaks else self.machine
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 
 # Version history of the session file:
@@ -133,6 +134,10 @@ def validate(session: Session) -> Session:
         raise InputError(f"session {session.id!r} is marked invalid and gives no reason")
     if not _TIME.match(session.started):
         raise InputError(f"session {session.id!r} started at {session.started!r}; expected an RFC 3339 time")
+    try:
+        tomltext.pairs(session.given)
+    except TypeError as error:
+        raise InputError(f"session {session.id!r} was given a setting that no engine has: {error}") from None
     for entry in session.accuracy:
         _validate_accuracy(entry)
     seen: set[tuple[str, str]] = set()

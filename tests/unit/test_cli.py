@@ -102,6 +102,18 @@ def test_an_invalid_session_is_4_and_cannot_be_accepted(tokgate: Tokgate) -> Non
     assert "disturbed" not in "".join(file.read_text() for file in (tokgate.folder / "baselines").rglob("*.json"))
 
 
+def test_what_cannot_be_accepted_is_left_out_where_that_is_asked_for(
+    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tokgate.file(replace(night("given"), given={"allow_spinning": False}))
+    paths = [tokgate.file(night("quiet")), tokgate.file(night("disturbed", valid=False)), given]
+    assert tokgate("accept", *paths, "--reason", "x", "--skip-invalid") == 0
+    said = capsys.readouterr().out
+    assert "left out disturbed: others took 40%" in said
+    assert "left out given: measured with allow_spinning=false" in said
+    assert "1 added; 1 accepted sessions" in said
+
+
 def test_bad_input_is_2_and_goes_before_all(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
     tokgate.accept()
     bad = tokgate.folder / "bad.json"

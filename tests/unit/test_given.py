@@ -10,7 +10,7 @@ import pytest
 
 from tokgate.cli import main
 from tokgate.generate.settings import ServiceSettings
-from tokgate.given import context_len, given_settings
+from tokgate.given import context_len, given_settings, merged
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +29,9 @@ def test_values_are_tomls_and_a_dot_makes_a_table() -> None:
     assert given_settings([], "--set") == {}
 
 
-@pytest.mark.parametrize("word", ["enforce_eager", "enforce_eager=False", "kv_cache_dtype=fp8", "=1", "a="])
+@pytest.mark.parametrize(
+    "word", ["enforce_eager", "enforce_eager=False", "kv_cache_dtype=fp8", "=1", "a=", "#a=1", "", "a=2026-11-22"]
+)
 def test_what_is_no_setting_is_refused_with_an_example(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate-service", "--model=tiny", "--set", word]) == 2
     said = capsys.readouterr().err
@@ -59,3 +61,13 @@ def test_requests_are_held_to_the_context_that_the_engine_was_told() -> None:
     assert context_len({"max_model_len": 4096}, 2048) == 2048
     assert context_len({"max_model_len": -1}, 2048) == 2048, "what fits, says vLLM"
     assert context_len({}, 2048) == 2048
+
+
+def test_of_a_table_only_the_keys_that_are_given_change() -> None:
+    own = {"dtype": "float16", "compilation_config": {"level": 3, "pass_config": {"fuse_allreduce_rms": False}}}
+    given = {"compilation_config": {"level": 0}, "dtype": "bfloat16", "seed": 1}
+    assert merged(own, given) == {
+        "dtype": "bfloat16", "seed": 1,
+        "compilation_config": {"level": 0, "pass_config": {"fuse_allreduce_rms": False}},
+    }  # fmt: skip
+    assert own["compilation_config"] == {"level": 3, "pass_config": {"fuse_allreduce_rms": False}}

@@ -75,6 +75,7 @@ ROW = json.loads(msgspec.json.encode(make_row([[1.0]])))
         (faulty(rows=[{**ROW, "tolerance_pct": 100}]), "tolerance_pct"),
         (faulty(rows=[{**ROW, "scenario": "A b"}]), "scenario"),
         (faulty(rows=[{**ROW, "better": "faster"}]), "not a tokgate session"),
+        (faulty(given={"enforce_eager": None}), "given a setting that no engine has"),
         ({}, "not a tokgate session"),
         ([], "not a tokgate session"),
     ],

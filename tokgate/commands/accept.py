@@ -16,18 +16,23 @@ def add(commands: Any) -> None:
     parser.add_argument("sessions", nargs="+", type=Path, metavar="SESSION", help="session files of .tokgate/sessions/")
     parser.add_argument("--reason", required=True, help="why these are what the future is held against")
     parser.add_argument("--replace", action="store_true", help="start anew instead of adding to what is there")
-    parser.add_argument("--skip-invalid", action="store_true", help="leave invalid sessions out, accept the rest")
+    parser.add_argument(
+        "--skip-invalid",
+        action="store_true",
+        help="leave invalid sessions and those of --perf-set out, accept the rest",
+    )
     add_baselines(parser)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from tokgate import baselines, session
+    from tokgate import baselines, session, tomltext
 
     sessions = [session.read(path) for path in args.sessions]
-    for invalid in [found for found in sessions if args.skip_invalid and not found.valid]:
-        print(f"left out {invalid.id}: {invalid.reasons[0]}")
-        sessions.remove(invalid)
+    for other in [found for found in sessions if args.skip_invalid and (not found.valid or found.given)]:
+        why = other.reasons[0] if other.reasons else f"measured with {tomltext.pairs(other.given)}"
+        print(f"left out {other.id}: {why}")
+        sessions.remove(other)
     now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     changes = baselines.accept(
         sessions, args.baselines, reason=args.reason, replace=args.replace, who=getpass.getuser(), now=now

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokgate.errors import InputError
 from tokgate.gate.comparison import MAX_SESSIONS
 from tokgate.gate.history import Accepted, StoredRow, accuracy_for
-from tokgate.gate.scale import change_pct, fastest_half, value_of
+from tokgate.gate.scale import change_pct, fastest_half, in_words, value_of
 from tokgate.session import Session
 
 
@@ -36,10 +36,7 @@ class ValueChange:
     def __str__(self) -> str:
         if self.before is None or self.change_pct is None:
             return f"{self.metric} {self.after:.4g} {self.unit}"
-        return (
-            f"{self.metric} {self.before:.4g} -> {self.after:.4g} {self.unit} ({abs(self.change_pct):.1f}% "
-            f"{'worse' if self.change_pct > 0 else 'better'})"
-        )
+        return f"{self.metric} {self.before:.4g} -> {self.after:.4g} {self.unit} ({in_words(self.change_pct)})"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,5 @@ def change_between(older: Row, newer: Row, prior: Prior) -> Change:
         return Change(change, math.nan, math.nan)
     moderated = [prior.moderate(sample_variance(ys), count - 1) for ys in series]
     parts = [each.sd**2 / ((count + 1) // 2) for each in moderated]
-    if not sum(parts):  # as memory often is, to the byte
-        return Change(change, 0.0, math.inf)
     df = sum(parts) ** 2 / sum(part**2 / each.df for part, each in zip(parts, moderated, strict=True))
     return Change(change, math.sqrt(sum(parts)), df)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokgate.gate.estimate import Estimate
 from tokgate.gate.scale import fastest_half
@@ -17,7 +17,8 @@ MAX_SESSIONS = 30
 class Comparison(Estimate):
     """`delta`: y now less the mean of the accepted sessions; `sd`, `df`: moderated, of one session value.
 
-    `baseline`, `current`: those two on the y scale. One accepted session has no variance: `sd` is NaN.
+    `baseline`, `current`: those two on the y scale; `slowest`: the largest y of the accepted sessions. One accepted
+    session has no variance: `sd` is NaN.
     """
 
     baseline: float
@@ -25,6 +26,7 @@ class Comparison(Estimate):
     sessions: int
     sd: float
     df: float
+    slowest: float
 
     @property
     def delta(self) -> float:
@@ -42,7 +44,7 @@ class Comparison(Estimate):
     def with_sessions(self, sessions: int) -> Comparison:
         """The same change and noise, seen against more accepted sessions."""
         more = sessions - self.sessions
-        return Comparison(self.baseline, self.current, sessions, self.sd, self.df + more)
+        return replace(self, sessions=sessions, df=self.df + more)
 
 
 def compare(now: Sequence[float], accepted: Sequence[Sequence[float]], prior: Prior) -> Comparison:
@@ -59,11 +61,11 @@ def compare(now: Sequence[float], accepted: Sequence[Sequence[float]], prior: Pr
 def compare_values(now: float, accepted: Sequence[float], prior: Prior) -> Comparison:
     """As `compare`, from session values."""
     sessions = len(accepted)
-    mean = math.fsum(accepted) / sessions
+    mean, slowest = math.fsum(accepted) / sessions, max(accepted)
     if sessions < 2:
-        return Comparison(mean, now, sessions, math.nan, 0.0)
+        return Comparison(mean, now, sessions, math.nan, 0.0, slowest)
     moderated = prior.moderate(sample_variance(accepted), sessions - 1)
-    return Comparison(mean, now, sessions, moderated.sd, moderated.df)
+    return Comparison(mean, now, sessions, moderated.sd, moderated.df, slowest)
 
 
 def sample_variance(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from tokgate.gate.achieved import achieved, machine_fell
 from tokgate.gate.history import Baselines
 from tokgate.gate.reference import Reference, reference
 from tokgate.gate.rows import Case, case_of, ys_of
-from tokgate.gate.scale import change_pct, delta_of, value_of
+from tokgate.gate.scale import change_pct, delta_of, size_text, value_of
 from tokgate.gate.served import served_changes
 from tokgate.session import Session
 
@@ -42,7 +42,7 @@ class Movement:
     def __str__(self) -> str:
         word = "slower" if self.change_pct > 0 else "faster"
         change = (
-            f"{self.part} ({self.metric}) {abs(self.change_pct):.1f}% {word}, {self.before:.4g} -> "
+            f"{self.part} ({self.metric}) {size_text(self.change_pct)} {word}, {self.before:.4g} -> "
             f"{self.now:.4g} {self.unit}"
         )
         if not self.slow_launches:

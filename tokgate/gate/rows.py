@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tokgate.gate.comparison import Comparison, compare, sessions_to_settle
 from tokgate.gate.defaults import Thresholds, thresholds
 from tokgate.gate.reference import Past, Reference
-from tokgate.gate.ruling import PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule_stored
+from tokgate.gate.ruling import ENOUGH_SESSIONS, PROVISIONAL_PCT, Levels, Ruling, is_suspect, rule_stored
 from tokgate.gate.scale import (
     change_pct,
     delta_of,
@@ -149,7 +149,7 @@ def _because(case: Case, ruling: Ruling, confirmed: bool | None, level: float, l
     if ruling.verdict is Verdict.REGRESSED:
         return [*_regressed(case, ruling, confirmed), *gate]
     if ruling.ci_pct is None:
-        more = 5 - case.comparison.sessions
+        more = ENOUGH_SESSIONS - case.comparison.sessions
         return [f"provisional: 1 accepted session; accept {more} more", *gate]
     upper_pct = ruling.ci_pct[1]
     if ruling.verdict is Verdict.IMPROVED:
@@ -162,8 +162,10 @@ def _because(case: Case, ruling: Ruling, confirmed: bool | None, level: float, l
 
 
 def _regressed(case: Case, ruling: Ruling, confirmed: bool | None) -> list[str]:
-    if ruling.ci_pct is None:
-        seen = f"provisional: 1 accepted session, and the change is beyond {PROVISIONAL_PCT:g}%"
+    if ruling.ci_pct is None or ruling.ci_pct[0] <= case.thresholds.tolerance_pct:
+        count = case.comparison.sessions
+        few = f"{count} accepted session{'s' if count > 1 else ''}"
+        seen = f"provisional: {few}, and slower than {'each' if count > 1 else 'it'} by more than {PROVISIONAL_PCT:g}%"
     else:
         seen = f"at least {size_text(ruling.ci_pct[0])} worse, tolerance {case.thresholds.tolerance_pct:g}%"
     if confirmed is False:

@@ -11,8 +11,10 @@ from tokgate.gate.scale import change_pct
 from tokgate.gate.verdict import Verdict
 from tokgate.session import Better
 
-# One accepted session says nothing of noise. No night seen on a shared CPU was 25% off by itself.
+# One accepted session says nothing of noise, and up to four so little that an interval may hold anything. No night
+# seen on a shared CPU was 25% off by itself.
 PROVISIONAL_PCT = 25.0
+ENOUGH_SESSIONS = 5
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,26 @@ def rule(estimate: Estimate, better: Better, thresholds: Thresholds, level: floa
 
 
 def rule_stored(comparison: Comparison, better: Better, thresholds: Thresholds, level: float, levels: Levels) -> Ruling:
-    """As `rule`; against a single accepted session, only what is beyond PROVISIONAL_PCT is REGRESSED."""
+    """As `rule`; against fewer than ENOUGH_SESSIONS, what is beyond PROVISIONAL_PCT of each is REGRESSED too, and
+    against a single one that alone.
+    """
+    beyond = beyond_each(comparison, better, PROVISIONAL_PCT)
     if comparison.provisional:
-        beyond = change_pct(comparison.delta, better) > PROVISIONAL_PCT
         return Ruling(Verdict.REGRESSED if beyond else Verdict.INCONCLUSIVE, None)
-    return rule(comparison, better, thresholds, level, levels)
+    ruling = rule(comparison, better, thresholds, level, levels)
+    return Ruling(Verdict.REGRESSED, ruling.ci_pct) if beyond else ruling
+
+
+def beyond_each(comparison: Comparison, better: Better, pct: float) -> bool:
+    """Whether the accepted sessions are few, and the new one is slower than each of them by more than `pct`."""
+    few = comparison.sessions < ENOUGH_SESSIONS
+    return few and change_pct(comparison.current - comparison.slowest, better) > pct
 
 
 def is_suspect(comparison: Comparison, better: Better, thresholds: Thresholds, levels: Levels) -> bool:
     """Whether a row looks slow enough to be measured again: its lower bound is beyond half its tolerance."""
+    if beyond_each(comparison, better, PROVISIONAL_PCT / 2):
+        return True
     if comparison.provisional:
-        return change_pct(comparison.delta, better) > PROVISIONAL_PCT / 2
+        return False
     return change_pct(comparison.lower(levels.screen), better) > thresholds.tolerance_pct / 2

@@ -11,7 +11,7 @@ from tokgate.gate.comparison import Comparison, compare_values
 from tokgate.gate.defaults import Thresholds, mean_of
 from tokgate.gate.rows import VETO, Case, ys_of
 from tokgate.gate.ruling import Levels, Ruling, is_suspect, rule
-from tokgate.gate.scale import change_pct, delta_of, fastest_half
+from tokgate.gate.scale import change_pct, delta_of, fastest_half, signed_text, size_text
 from tokgate.gate.variance import Prior
 from tokgate.gate.verdict import SuiteVerdict, Verdict
 from tokgate.session import Better, Row
@@ -31,7 +31,7 @@ class CommonShift:
     def __str__(self) -> str:
         word = "slower" if self.change_pct > 0 else "faster"
         return (
-            f"everything moved by {abs(self.change_pct):.1f}% ({self.together} of {self.rows} gated rows are {word} "
+            f"everything moved by {size_text(self.change_pct)} ({self.together} of {self.rows} gated rows are {word} "
             "together): host or shared software"
         )
 
@@ -117,8 +117,8 @@ def bounds(ruling: Ruling, limits: Thresholds) -> str:
     """A ruling's interval beside what it was held against."""
     lower_pct, upper_pct = ruling.ci_pct or (math.nan, math.nan)
     return (
-        f"{lower_pct:+.1f}% to {upper_pct:+.1f}% (positive is worse), tolerance {limits.tolerance_pct:.3g}%, "
-        f"margin {limits.margin_pct:.3g}%"
+        f"{signed_text(lower_pct)}% to {signed_text(upper_pct)}% (positive is worse), "
+        f"tolerance {limits.tolerance_pct:.3g}%, margin {limits.margin_pct:.3g}%"
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tokgate import tomltext
 from tokgate.gate.achieved import ARITHMETIC, si
 from tokgate.report.details import CacheUse, Details, details, launches_of
 from tokgate.report.figures import scenarios_by_group
@@ -99,6 +100,9 @@ def render_details(session: Session) -> RenderableType:
 
 def _heading(session: Session) -> list[Text]:
     lines = [Text(f"{session.id}: {session.machine_id}, profile {session.profile}", style="bold")]
+    if session.given:
+        given = tomltext.pairs(session.given)
+        lines.append(Text(f"measured with {given}, which the rows' ids do not say", style="yellow"))
     peaks = peaks_of(session.machine)
     if peaks is not None:
         arithmetic = f"{ARITHMETIC[session.machine_kind]}, a yardstick for other precisions"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 from tokgate.gate.change import Change, change_between
 from tokgate.gate.comparison import sample_variance
@@ -69,11 +70,13 @@ class Climb:
 
 
 def climb(ladder: Ladder, sessions: Sequence[Session]) -> Climb:
-    """Each step by the newest session that measured it validly.
+    """Each step by the newest session that measured it validly, with its own settings and no given ones.
 
     Raises InputError for sessions of several machines or models, and where no step was measured at all.
     """
     machine = _one_machine(sessions)
+    other = [session for session in sessions if session.given]
+    sessions = [session for session in sessions if not session.given]
     newest = sorted(sessions, key=lambda session: session.started, reverse=True)
     found = [_found(step, newest) for step in ladder.step]
     models = _models(ladder, sessions)
@@ -87,7 +90,12 @@ def climb(ladder: Ladder, sessions: Sequence[Session]) -> Climb:
         reasons = "".join(f" {rung.step.name}: {rung.why[0]}." for rung in found if rung.standing == "INVALID")
         raise InputError(f"no step of the ladder was measured in these sessions.{reasons} Measure them: {commands}")
     rungs = tuple(_compared(found))
-    return Climb(ladder.title, machine, next(iter(models)), rungs, tuple(_notes(rungs)))
+    return Climb(ladder.title, machine, next(iter(models)), rungs, (*_left_out(other), *_notes(rungs)))
+
+
+def _left_out(sessions: Sequence[Session]) -> Iterator[str]:
+    for session in sessions:
+        yield f"{session.id} is left out: measured with {tomltext.pairs(session.given)}, which its ids do not say."
 
 
 def _one_machine(sessions: Sequence[Session]) -> str:

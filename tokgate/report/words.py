@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tokgate.gate.explain import PARTS, explain
 from tokgate.gate.history import Baselines
+from tokgate.gate.scale import size_text
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.session import Session
 
@@ -79,7 +80,7 @@ def _moved_in_pairs(rows: Sequence[RowVerdict]) -> list[str]:
     """The parts of a request that were measured in pairs, each against the reference, the one that moved most first."""
     paired = [row for row in rows if row.pairs and row.metric in PARTS and row.change_pct is not None]
     return [
-        f"{PARTS[row.metric]} ({row.metric}) {abs(row.change_pct or 0):.1f}% "
+        f"{PARTS[row.metric]} ({row.metric}) {size_text(row.change_pct or 0)} "
         f"{'slower' if (row.change_pct or 0) > 0 else 'faster'} than the reference, {row.baseline_value:.4g} -> "
         f"{row.current_value:.4g} {row.unit}, in {row.pairs} pairs"
         for row in sorted(paired, key=lambda row: -(row.change_pct or 0))

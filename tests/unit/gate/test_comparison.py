@@ -52,7 +52,7 @@ def test_minimum_detectable_effect_is_detected_with_the_promised_power():
     """Simulated: at the MDE the lower bound is beyond the tolerance 80% of the time."""
     rng = np.random.default_rng(4)
     sd, sessions, level, tolerance = 0.01, 5, 0.01, 0.01
-    ideal = Comparison(baseline=0, current=0, sessions=sessions, sd=sd, df=sessions - 1)
+    ideal = Comparison(baseline=0, current=0, sessions=sessions, sd=sd, df=sessions - 1, slowest=0)
     effect = ideal.minimum_detectable(tolerance, level, 0.80)
     draws = rng.normal(0, sd, (4000, sessions + 1))
     # The noncentral t averages over the estimated s; the MDE of one row uses its own s in place of sigma.
@@ -87,7 +87,7 @@ def test_one_accepted_session_has_no_interval():
 
 
 def test_sessions_to_settle_counts_to_the_first_that_decides():
-    comparison = Comparison(baseline=0, current=0.0, sessions=2, sd=0.02, df=1)
+    comparison = Comparison(baseline=0, current=0.0, sessions=2, sd=0.02, df=1, slowest=0)
     more = sessions_to_settle(comparison, 0.02, 0.06, 4e-4, 0.05)
     assert more is not None
     assert comparison.with_sessions(2 + more).upper(0.05) < 0.06
@@ -95,5 +95,5 @@ def test_sessions_to_settle_counts_to_the_first_that_decides():
 
 
 def test_no_number_of_sessions_settles_a_row_noisier_than_its_margin():
-    comparison = Comparison(baseline=0, current=0.03, sessions=5, sd=0.05, df=4)
+    comparison = Comparison(baseline=0, current=0.03, sessions=5, sd=0.05, df=4, slowest=0)
     assert sessions_to_settle(comparison, 0.02, 0.06, 4e-4, 0.05) is None

@@ -17,8 +17,8 @@ GPU = Thresholds(1, 6)
 ORDER = [Verdict.IMPROVED, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.REGRESSED]
 
 
-def seen(change_pct, sd=0.005, better="higher", sessions=10, df=30.0):
-    return Comparison(0.0, delta_of(change_pct, better), sessions, sd, df)
+def seen(change_pct, sd=0.005, better="higher", sessions=10, df=30.0, slowest=0.0):
+    return Comparison(0.0, delta_of(change_pct, better), sessions, sd, df, slowest)
 
 
 def verdict(comparison, better="higher", thresholds=GPU):
@@ -48,10 +48,11 @@ def test_the_level_of_the_night_is_split_over_the_rows_and_the_suite():
     st.floats(1e-4, 0.1),
     st.floats(1, 100),
     st.sampled_from(["higher", "lower"]),
+    st.integers(1, 6),
 )
-def test_slower_is_never_judged_better(change_pct, more, sd, df, better):
-    first = verdict(seen(change_pct, sd, better, df=df), better)
-    second = verdict(seen(min(change_pct + more, 95), sd, better, df=df), better)
+def test_slower_is_never_judged_better(change_pct, more, sd, df, better, sessions):
+    first = verdict(seen(change_pct, sd, better, sessions, df), better)
+    second = verdict(seen(min(change_pct + more, 95), sd, better, sessions, df), better)
     assert ORDER.index(second) >= ORDER.index(first)
 
 
@@ -69,10 +70,10 @@ def test_the_printed_bounds_are_those_that_decided(change_pct, sd, df, better):
         assert high >= GPU.margin_pct
 
 
-@given(st.floats(-60, 60), st.floats(1e-4, 0.1), st.floats(1, 100))
-def test_what_is_regressed_was_suspect(change_pct, sd, df):
+@given(st.floats(-60, 60), st.floats(1e-4, 0.1), st.floats(1, 100), st.integers(1, 6))
+def test_what_is_regressed_was_suspect(change_pct, sd, df, sessions):
     """The screen is the weaker test, so a REGRESSED row always gets its fresh launches."""
-    comparison = seen(change_pct, sd, df=df)
+    comparison = seen(change_pct, sd, df=df, sessions=sessions)
     if verdict(comparison) is Verdict.REGRESSED:
         assert is_suspect(comparison, "higher", GPU, LEVELS)
 
@@ -82,3 +83,17 @@ def test_one_accepted_session_fails_only_what_is_beyond_25_percent(change_pct, e
     comparison = seen(change_pct, sessions=1)
     assert verdict(comparison).value == expected
     assert is_suspect(comparison, "higher", GPU, LEVELS) is (change_pct > 12.5)
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize(
+    ("sessions", "change_pct", "slowest_pct", "expected"),
+    [(2, 24, 0, "INCONCLUSIVE"), (2, 26, 0, "REGRESSED"), (4, 26, 0, "REGRESSED"),
+     (4, 26, 5, "INCONCLUSIVE"), (4, 45, 5, "REGRESSED"), (5, 26, 0, "INCONCLUSIVE")],
+)  # fmt: skip
+def test_a_second_session_takes_nothing_from_what_the_first_one_caught(
+    sessions, change_pct, slowest_pct, expected, better
+):
+    """Of two to four an interval may hold anything: what is far slower than each of them is no noise."""
+    blind = seen(change_pct, 0.5, better, sessions, 1.0, delta_of(slowest_pct, better))
+    assert verdict(blind, better).value == expected

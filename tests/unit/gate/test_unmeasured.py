@@ -80,7 +80,8 @@ def test_accepted_sessions_of_a_selection_dropped_nothing() -> None:
 
 def test_nothing_is_missed_of_another_profile() -> None:
     quick = [msgspec.structs.replace(night(number, 0), profile="quick") for number in range(11, 14)]
-    assert judged(quick[2], *FIVE, *quick[:2]).missing == ()
+    newer = [night(number, *ALL) for number in range(20, 25)]
+    assert judged(quick[2], *newer, *quick[:2]).missing == ()
 
 
 def test_what_was_never_gated_is_not_missed() -> None:

@@ -64,7 +64,7 @@ def test_rows_that_launches_cannot_tell_apart_are_inconclusive(
 ) -> None:
     """Two values differ by a little always; how much launches do says whether that is anything."""
     close = COMPARED.replace("within_pct(50)", "within_pct(1)")
-    done = comparing(run, tmp_path, close, "-k", "b1 or compared", *args, noise=0.1)
+    done = comparing(run, tmp_path, close, "-k", "b1 or compared", *args, wobble=0.1)
     assert done.status == status, done.out
     assert re.search(r"INCONCLUSIVE: output_throughput: .*% \[-[^\n]*\] from ", done.out), done.out
     assert "expected within 1%" in done.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -23,6 +24,9 @@ def test_a_setting_that_slows_is_a_regression_of_the_rows_and_is_never_accepted(
     assert GIVEN in done.out, "the command that measures the row again has it"
     assert done.session.given == {"allow_spinning": False}
     assert accepted.given == {}
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run.accept(done.session, nights=1)
+    assert b"allow_spinning=false, which its rows' ids do not say" in refused.value.stderr
 
 
 def test_in_pairs_the_reference_does_without(run: Runner) -> None:

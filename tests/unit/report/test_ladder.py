@@ -132,6 +132,14 @@ def test_the_newest_session_that_measured_a_step_validly_counts_and_a_newer_fail
     assert any("Steps of 2 sessions" in note for note in found.notes)
 
 
+def test_a_session_with_settings_that_its_ids_do_not_say_is_no_step_and_is_told() -> None:
+    own = climbed("own", {PLAIN: [1, 1], GRAPH: [2, 2]})
+    eager = climbed("eager", {PLAIN: [5, 5]}, started="2026-11-03T03:00:00+00:00", given={"enforce_eager": True})
+    found = climb(LADDER, [own, eager])
+    assert found.rungs[0].session == "own"
+    assert found.notes[0].startswith("eager is left out: measured with enforce_eager=true")
+
+
 def test_wrong_outputs_make_a_step_invalid_though_the_session_says_valid() -> None:
     session = climbed("s", {PLAIN: [1, 1], GRAPH: [2, 2]})
     wrong = [entry if "onnx" not in entry.group else type(entry)(**{**_fields(entry), "max_logit_diff": 5.0})

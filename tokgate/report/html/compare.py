@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tokgate import tomltext
 from tokgate.errors import InputError
 from tokgate.gate.scale import launch_values
 from tokgate.report.html.blocks import (
@@ -202,6 +203,8 @@ def _notes(first: SessionFacts, second: SessionFacts) -> Iterator[str]:
     for mark, facts in zip(_SIDES, (first, second), strict=True):
         if facts.verdict.reasons:
             yield f"{mark} is not valid: {facts.verdict.reasons[0]}"
+        if facts.session.given:
+            yield f"{mark} was measured with {tomltext.pairs(facts.session.given)}, which its rows' ids do not say"
     models = {model_of(row.group) for facts in (first, second) for row in facts.rows}
     if len(models) > 1:
         yield f"The models differ: {', '.join(sorted(models))}."

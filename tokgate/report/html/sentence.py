@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tokgate.gate.scale import in_words
 from tokgate.gate.verdict import Outcome, RowVerdict, Verdict
 from tokgate.report.html.data import SessionFacts, model_of
 from tokgate.report.html.figures.base import metric_name
@@ -74,7 +75,7 @@ def _slower(facts: SessionFacts, gated: Sequence[RowVerdict]) -> str:
     said = []
     if slower:
         worst = max(slower, key=lambda row: row.change_pct or 0.0)
-        change = f"{worst.change_pct:.1f}% worse" if worst.change_pct is not None else "worse"
+        change = in_words(worst.change_pct) if worst.change_pct is not None else "worse"
         what = f"{_short(facts, worst.scenario)} {metric_name(worst.metric)}"
         most = "the worst is " if len(slower) > 1 else ""
         said.append(f"{len(slower)} of {count(len(gated), 'gated row')} got slower: {most}{what}, {change}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tokgate import tomltext
 from tokgate.gate.explain import PARTS
 from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, Verdict
 from tokgate.report.html.blocks import Facts, Finding, Summary
@@ -120,6 +121,7 @@ def provenance(facts: SessionFacts) -> list[Facts]:
         ("file", facts.file),
         ("started", session.started),
         ("profile", session.profile),
+        *([("settings given beside the rows' own", tomltext.pairs(session.given))] if session.given else []),
         ("commit", f"{told['commit']}{clean}" if told.get("commit") else "not known"),
         ("command", str(told.get("command", "not known"))),
         ("rows", f"{len(session.rows)}, {sum(row.gated for row in session.rows)} gated of {session.gated_family}"),

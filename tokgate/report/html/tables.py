@@ -61,7 +61,7 @@ def _row(row: RowFacts, name: str, key: str) -> TableRow:
         metric_name(row.row.metric),
         (text_of(row.value, unit), row.value),
         _number(judged.baseline_value if judged else None, lambda value: text_of(value, unit)),
-        _number(judged.change_pct if judged else None, lambda value: f"{value:+.1f}%"),
+        _number(judged.change_pct if judged else None, lambda value: f"{signed_text(value)}%"),
         _interval(row),
         _number(judged.mde_pct if judged else None, size_text),
         _number(_apart_pct(row), lambda value: f"{value:.1f}%"),

@@ -53,10 +53,15 @@ class Timeline:
 
 
 def collect(sessions: Iterable[tuple[Session, str]], baselines: Baselines) -> Timeline:
-    """`sessions`: with their files' names. What is accepted and at hand stands there once, as accepted."""
+    """`sessions`: with their files' names. What is accepted and at hand stands there once, as accepted.
+
+    A session with given settings is left out: its rows are not what their ids say.
+    """
     found: dict[str, Seen] = {}
     kinds: dict[tuple[str, str], Kind] = {}
     for session, file in sessions:
+        if session.given:
+            continue
         standing = "measured" if session.valid else "invalid"
         seen = Seen(session.id, session.started, session.profile, standing, file, session.software)
         found[session.id] = seen

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.unit.generate.scripted import VOCAB_SIZE, running
 from tokgate.errors import MeasurementError
@@ -140,6 +139,9 @@ def test_no_user_of_any_process_says_in_a_chat_what_was_said_before(
     """A server with prefix caching would know it. What is said is that of the seed."""
     (tmp_path / "noting.py").write_text(NOTING.format(path=str(tmp_path / "bodies")))
     monkeypatch.setattr(crowds, "_LOCUSTFILE", tmp_path / "noting.py")
+    # Here, so that collecting tests loads none of it.
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
     tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(1000)}, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(tmp_path / "tokenizer.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokgate import tomltext
 from tokgate.environment import differences
 from tokgate.session import Session
 
@@ -23,6 +24,7 @@ def reference_lines(session: Session) -> list[str]:
             ("reference -> candidate", [str(item) for item in found if _ABSENT not in (item.before, item.now)]),
             ("only in the reference", [item.name for item in found if item.now == _ABSENT]),
             ("only in the candidate", [item.name for item in found if item.before == _ABSENT]),
+            ("given to the candidate alone", [tomltext.pairs(session.given)] if session.given else []),
         )
         if items
     ]

@@ -33,6 +33,7 @@ def test_in_pairs_the_reference_does_without(run: Runner) -> None:
     done = run(GIVEN, f"--perf-reference={sys.executable}", "--perf-pairs=6", script=COSTLY)
     assert done.status == 1, done.out
     assert "in 6 interleaved pairs" in done.out
+    assert "given to the candidate alone: allow_spinning=false\n" in done.out
     row = next(row for row in done.session.rows if row.key == (FP32, "output_throughput"))
     assert all(reference / candidate == pytest.approx(1.4, rel=0.05) for reference, candidate in row.pairs or [])
 

@@ -47,3 +47,25 @@ class Shown:
 
 def cells(table: Any, column: int) -> list[str]:
     return list(table.locator(f"tbody tr:not(.detail) td:nth-child({column})").all_inner_texts())
+
+
+def check_dark(browser: Any, path: Path) -> None:
+    """A page follows the system's choice, and then its button's."""
+    shown = Shown(browser, path, color_scheme="dark")
+    shown.scroll_through()
+    assert shown.page.evaluate(DARK)
+    assert shown.page.evaluate(LIGHT_INK), "what is drawn is light on dark too"
+    shown.page.locator("#theme").click()
+    assert not shown.page.evaluate(DARK)
+    shown.page.wait_for_function(f"!({LIGHT_INK})")
+    shown.close()
+
+
+def check_phone(browser: Any, path: Path) -> None:
+    """A page is as wide as a phone, with the first rows of its table opened."""
+    shown = Shown(browser, path, **PHONE)
+    shown.scroll_through()
+    for row in shown.page.locator(".table button.open").all()[:8]:
+        row.click()
+    assert shown.page.evaluate(WIDTH) == 375
+    shown.close()

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from flow import tokgate
 from gpu_nights import night
-from shown import DARK, HOSTILE, LIGHT_INK, PHONE, WIDTH, Shown, cells
+from shown import HOSTILE, Shown, cells, check_dark, check_phone
 
 from tokgate import session as sessions
 
@@ -132,22 +132,11 @@ def test_another_session_can_be_chosen(shown: Shown) -> None:
 
 
 def test_dark_follows_the_system_and_the_button(browser: Any, report: Path) -> None:
-    shown = Shown(browser, report, color_scheme="dark")
-    shown.scroll_through()
-    assert shown.page.evaluate(DARK)
-    assert shown.page.evaluate(LIGHT_INK), "what is drawn is light on dark too"
-    shown.page.locator("#theme").click()
-    assert not shown.page.evaluate(DARK)
-    shown.page.wait_for_function(f"!({LIGHT_INK})")
-    shown.close()
+    check_dark(browser, report)
 
 
 def test_a_phone_needs_no_sideways_scrolling(browser: Any, report: Path) -> None:
-    shown = Shown(browser, report, **PHONE)
-    shown.scroll_through()
-    shown.page.locator(".table button.open").first.click()
-    assert shown.page.evaluate(WIDTH) == 375
-    shown.close()
+    check_phone(browser, report)
 
 
 def test_thirty_sessions_of_200_rows_open_quickly(browser: Any, tmp_path: Path) -> None:

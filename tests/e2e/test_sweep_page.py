@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shown import DARK, HOSTILE, LIGHT_INK, PHONE, WIDTH, Shown, cells
+from shown import HOSTILE, PHONE, Shown, cells, check_dark, check_phone
 
 from tests.unit.sweep.pages import page_of
 from tokgate.report.html.publish import publish
@@ -71,21 +71,9 @@ def test_hostile_names_are_shown_and_do_nothing(shown: Shown) -> None:
 
 
 def test_dark_follows_the_system_and_the_button(browser: Any, page: Path) -> None:
-    shown = Shown(browser, page, color_scheme="dark")
-    shown.scroll_through()
-    assert shown.page.evaluate(DARK)
-    assert shown.page.evaluate(LIGHT_INK), "what is drawn is light on dark too"
-    shown.page.locator("#theme").click()
-    assert not shown.page.evaluate(DARK)
-    shown.page.wait_for_function(f"!({LIGHT_INK})")
-    shown.close()
+    check_dark(browser, page)
 
 
 def test_a_phone_needs_no_sideways_scrolling(browser: Any, page: Path) -> None:
     """However long the names."""
-    shown = Shown(browser, page, **PHONE)
-    shown.scroll_through()
-    for row in shown.page.locator(".table button.open").all():
-        row.click()
-    assert shown.page.evaluate(WIDTH) == 375
-    shown.close()
+    check_phone(browser, page)

@@ -30,23 +30,19 @@ with device_locks(claims, 30, print, Path(sys.argv[1])):
 """
 
 
-@contextlib.contextmanager
-def held_by_another(folder: Path, device: str = DEVICE) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLD, device, str(folder), "--hf-token=hf_verysecret"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
+def held_by_another(folder: Path, device: str = DEVICE) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    return _holding(HOLD, device, str(folder), "--hf-token=hf_verysecret")
 
 
-@contextlib.contextmanager
-def all_held_by_another(folder: Path, *devices: str) -> Iterator[subprocess.Popen[str]]:
+def all_held_by_another(folder: Path, *devices: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     """`devices` as in `HOLD_ALL`: '~' before those that are shared."""
-    command = [sys.executable, "-c", HOLD_ALL, str(folder), *devices]
+    return _holding(HOLD_ALL, str(folder), *devices)
+
+
+@contextlib.contextmanager
+def _holding(code: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that runs `code`, from when it holds what it was told to."""
+    command = [sys.executable, "-c", code, *args]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

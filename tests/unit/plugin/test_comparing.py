@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from runs import FP32, ROOT, Run, Runner
 
+from fixtures.comparing import Comparison
 from tests.unit.needs import two_cores
 
 pytestmark = pytest.mark.unit
@@ -68,6 +69,31 @@ def test_rows_that_launches_cannot_tell_apart_are_inconclusive(
     assert done.status == status, done.out
     assert re.search(r"INCONCLUSIVE: output_throughput: .*% \[-[^\n]*\] from ", done.out), done.out
     assert "expected within 1%" in done.out
+
+
+@pytest.mark.parametrize(
+    ("apart", "within", "not_above"),
+    [
+        ((12.0, 60.0), False, False),
+        ((-60.0, -12.0), False, True),
+        ((5.0, 60.0), True, False),
+        ((-5.0, 60.0), True, True),
+    ],
+)
+def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
+    apart: tuple[float, float], within: bool, not_above: bool
+) -> None:
+    """Of two launches each an interval may hold anything."""
+    told: list[str] = []
+    found = Comparison("ttft", "s", "a", 1.3, "b", 1.0, 30.0, (-90.0, 900.0), apart, told.append, told.append)
+    for check, holds in ((lambda: found.within_pct(10), within), (found.not_above, not_above)):
+        told.clear()
+        if holds:
+            check()
+            assert told[-1].startswith("INCONCLUSIVE")
+        else:
+            with pytest.raises(pytest.fail.Exception, match="expected"):
+                check()
 
 
 def failure(done: Run) -> str:

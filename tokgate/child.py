@@ -1,8 +1,9 @@
 """A child process that reports events: how models are built and launches measured.
 
-The child writes one JSON object a line; the parent hears each as it comes. The child dies when the parent
-does (its standard input closes), and takes its process group with it when the parent stops it. One that reports
-nothing for too long is stopped. Standard library alone: a worker runs in whatever environment holds the engine.
+The child writes one JSON object a line; the parent hears each as it comes. One that waits goes on when the parent
+says so: a byte on its standard input for each wait. The child dies when the parent does (its standard input closes),
+and takes its process group with it when the parent stops it. One that reports nothing for too long is stopped.
+Standard library alone: a worker runs in whatever environment holds the engine.
 """
 
 from __future__ import annotations
@@ -62,68 +63,112 @@ def run_child(
     failed, to which the first error of its log is added. On KeyboardInterrupt, when `on_event` raises, or when
     `silence_s` seconds pass without an event (None: it may take what it takes), the child's process group is killed.
     """
-    with _open_log(log) as printed:
-        child = subprocess.Popen(
+    with Child(argv, env, log) as child:
+        child.hear(on_event, silence_s)
+
+
+class Child:
+    """A process that was started; what it reports is kept until somebody hears it. Ended with its group on leaving."""
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str] | None = None, log: Path | None = None) -> None:
+        self._printed = _open_log(log)
+        self._process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=printed,
+            stderr=self._printed,
             env={**(env if env is not None else os.environ), "PYTHONPATH": python_path()},
             start_new_session=True,
         )
-        last: Event = {}
-        try:
-            assert child.stdout is not None
-            for event in _events(child.pid, child.stdout.fileno(), silence_s):
-                last = event
+        self._last: Event = {}
+        self._begun = b""
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends it with its process group, if it has not ended. What is left of its words is lost, but for its log."""
+        _stop(self._process)
+        self._printed.close()
+
+    def go_on(self) -> None:
+        """Ends one wait of the child's, this one or the next. Of one that has ended, hearing it tells."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), b"\n")
+
+    def hear_until(self, kind: str, silence_s: float | None = None) -> None:
+        """Passes over the events up to the first of this kind, or to the child's end. Raises ChildError as hear does,
+        of a child that is silent for too long."""
+        with self._silence_told(silence_s):
+            for event in self._events(silence_s):
+                if event["event"] == kind:
+                    return
+
+    def hear(self, on_event: Callable[[Event], None], silence_s: float | None = None) -> None:
+        """Until the child ends, which it has to with "done". As run_child, which says what is raised."""
+        with self._silence_told(silence_s):
+            for event in self._events(silence_s):
                 on_event(event)
-            _await_end(child.pid, silence_s)
+            _await_end(self._process.pid, silence_s)
+        _stop(self._process)
+        returncode, last = self._process.returncode, self._last
+        if returncode == 0 and last.get("event") == "done":
+            return
+        tail = _tail(self._printed)
+        if last.get("event") == "error":
+            cause = with_cause(str(last["message"]), _tail(self._printed, _SEARCHED_BYTES))
+            raise ChildError(cause, returncode, tail)
+        raise ChildError(f"{_ending(returncode)}; its last words:\n{tail}", returncode, tail)
+
+    @contextlib.contextmanager
+    def _silence_told(self, silence_s: float | None) -> Iterator[None]:
+        try:
+            yield
         except _SilentError:
-            _stop(child)
-            after = f"after its event {last['event']!r}" if last else "from its start on"
-            tail = _tail(printed)
+            _stop(self._process)
+            after = f"after its event {self._last['event']!r}" if self._last else "from its start on"
+            tail = _tail(self._printed)
             raise ChildError(
                 f"it reported nothing for {silence_s:g} s {after}: it hangs, or is far too slow, and was stopped; "
                 f"its last words:\n{tail}",
-                child.returncode,
+                self._process.returncode,
                 tail,
             ) from None
-        finally:
-            _stop(child)
-        if child.returncode == 0 and last.get("event") == "done":
-            return
-        tail = _tail(printed)
-        if last.get("event") == "error":
-            raise ChildError(with_cause(str(last["message"]), _tail(printed, _SEARCHED_BYTES)), child.returncode, tail)
-        raise ChildError(f"{_ending(child.returncode)}; its last words:\n{tail}", child.returncode, tail)
 
+    def _events(self, silence_s: float | None) -> Iterator[Event]:
+        """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
 
-def _events(pid: int, pipe: int, silence_s: float | None) -> Iterator[Event]:
-    """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
-
-    Ends with the child: what it forked may hold the pipe open for longer. Asked for now and then, since kernels
-    before 5.3 (RHEL 8) have no handle of a process to wait on beside the pipe.
-    """
-    waiting = select.poll()
-    waiting.register(pipe, select.POLLIN)
-    begun = b""
-    heard_s = time.monotonic()
-    while True:
-        if silence_s is not None and time.monotonic() > heard_s + silence_s:
-            raise _SilentError
-        had_ended = _has_ended(pid)  # before the pipe is looked at: then nothing more can come
-        if not waiting.poll(1e3 * _LOOK_S):
-            if had_ended:
+        Ends with the child: what it forked may hold the pipe open for longer. Asked for now and then, since kernels
+        before 5.3 (RHEL 8) have no handle of a process to wait on beside the pipe.
+        """
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLIN)
+        heard_s = time.monotonic()
+        while True:
+            while b"\n" in self._begun:
+                line, _, self._begun = self._begun.partition(b"\n")
+                event = _decode(line)
+                if event is not None:
+                    self._last = event
+                    yield event
+                    heard_s = time.monotonic()
+            if silence_s is not None and time.monotonic() > heard_s + silence_s:
+                raise _SilentError
+            had_ended = _has_ended(self._process.pid)  # before the pipe is looked at: then nothing more can come
+            if not waiting.poll(1e3 * _LOOK_S):
+                if had_ended:
+                    return
+                continue
+            read = os.read(pipe, 1 << 16)
+            if not read and not self._begun:
                 return
-            continue
-        read = os.read(pipe, 1 << 16)
-        *lines, begun = (begun + read).split(b"\n") if read else (begun, b"")
-        for event in map(_decode, lines):
-            if event is not None:
-                yield event
-                heard_s = time.monotonic()
-        if not read:
-            return
+            self._begun += read or b"\n"
 
 
 def _has_ended(pid: int) -> bool:
@@ -146,10 +191,16 @@ def child_events() -> Emit:
     return emit
 
 
+def await_parent() -> None:
+    """In the child: waits for the parent's Child.go_on."""
+    os.read(0, 1)
+
+
 def _exit_when_parent_is_gone() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
+    """Reads nothing: what is written is for those who wait."""
+    gone = select.poll()
+    gone.register(0, 0)
+    gone.poll()
     if os.getpgrp() == os.getpid():
         # The processes of an engine would live on, and hold the GPU's memory.
         os.killpg(0, signal.SIGKILL)

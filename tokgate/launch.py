@@ -1,15 +1,18 @@
-"""One launch as the pytest process sees it: start a worker on a plan, hear its events, keep what they say."""
+"""One launch as the pytest process sees it: start a worker on a plan, hear its events, keep what they say.
+
+Workers of launches that follow each other may import their engine ahead of their turn, see Turns.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tokgate.child import ChildError, Event, run_child
+from tokgate.child import Child, ChildError, Event
 from tokgate.errors import MeasurementError
 from tokgate.metrics import Round, Sample, ServingRound
 from tokgate.plan import LaunchPlan, PlanRow
@@ -42,12 +45,87 @@ class LaunchRecord:
     measured_s: float = 0.0
 
 
-def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
+class Turns:
+    """The workers of launches on one device that follow each other, each in a fresh process that is started early.
+
+    It imports its engine while the one before it loads a model (vLLM: 16 s of each start), and touches the device once
+    that has ended. None measures before the one after it has imported: nothing runs beside a round. `launches`: plan,
+    interpreter and log of each.
+    """
+
+    def __init__(self, launches: Sequence[tuple[LaunchPlan, str, Path | None]]) -> None:
+        self._waiting = list(launches)
+        self._now: Worker | None = None
+        self._next: Worker | None = None
+
+    def __enter__(self) -> Turns:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for worker in (self._now, self._next):
+            if worker is not None:
+                worker.close()
+
+    def take(self) -> Worker:
+        """The worker whose turn it is. Raises ValueError where none is left."""
+        if self._next is None and not self._waiting:
+            raise ValueError("every launch had its turn")
+        self._now, self._next = self._next or self._begin(), None
+        self._next = self._begin() if self._waiting else None
+        self._now.go_on()
+        return self._now
+
+    def await_next(self) -> None:
+        """Until the next one has imported its engine, or has failed to, which its own turn tells."""
+        if self._next is not None:
+            self._next.await_imported()
+
+    def _begin(self) -> Worker:
+        return Worker(*self._waiting.pop(0))
+
+
+class Worker:
+    """A worker process on a plan."""
+
+    def __init__(self, plan: LaunchPlan, python: str, log: Path | None) -> None:
+        self._silence_s = plan.silence_s
+        module = "tokgate.worker"
+        if plan.server is not None:
+            plan = replace(plan, server=replace(plan.server, python=python))
+            python, module = sys.executable, "tokgate.serving.worker"
+        self._folder = tempfile.TemporaryDirectory(prefix="tokgate-")
+        path = Path(self._folder.name) / "plan.json"
+        plan.write(path)
+        self._child = Child([python, "-m", module, str(path)], log=log)
+
+    def go_on(self) -> None:
+        self._child.go_on()
+
+    def await_imported(self) -> None:
+        self._child.hear_until("imported", self._silence_s)
+
+    def hear(self, on_event: Callable[[Event], None]) -> None:
+        """Until it ends. Raises ChildError if it fails."""
+        self._child.hear(on_event, self._silence_s)
+
+    def close(self) -> None:
+        """Ends it, if it has not ended."""
+        self._child.close()
+        self._folder.cleanup()
+
+
+def run_launch(
+    plan: LaunchPlan,
+    python: str,
+    on_round: Callable[[str], None],
+    log: Path | None = None,
+    turns: Turns | None = None,
+) -> LaunchRecord:
     """Measures `plan` in a fresh process of the interpreter `python`, or one that serves in that interpreter.
 
     The load client is this interpreter's whatever is measured: a reference and its candidate have the same one.
-    `on_round` hears the scenario id of each round that ended; `log` keeps what the worker prints. Raises
-    MeasurementError if the worker fails.
+    `on_round` hears the scenario id of each round that ended; `log` keeps what the worker prints. With `turns` the
+    process is the next of those. Raises MeasurementError if the worker fails.
     """
     record = LaunchRecord()
     planned = {row.scenario: row for row in plan.rows}
@@ -66,22 +144,21 @@ def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], l
             record.accuracy = {key: value for key, value in event.items() if key != "event"}
         elif kind == "peaks":
             record.peaks = {key: value for key, value in event.items() if key != "event"}
+        elif kind == "warm" and turns is not None:
+            turns.await_next()
+            worker.go_on()
         elif kind == "done":
             record.total_s, record.measured_s = event["total_s"], event["measured_s"]
             record.discarded_s = event.get("discarded_s", 0.0)
 
-    module = "tokgate.worker"
-    if plan.server is not None:
-        plan = replace(plan, server=replace(plan.server, python=python))
-        python, module = sys.executable, "tokgate.serving.worker"
-    with tempfile.TemporaryDirectory(prefix="tokgate-") as folder:
-        path = Path(folder) / "plan.json"
-        plan.write(path)
-        try:
-            run_child([python, "-m", module, str(path)], hear, silence_s=plan.silence_s, log=log)
-        except ChildError as error:
-            kept = f"\n(all of it: {log})" if log else ""
-            raise MeasurementError(f"the {plan.engine} worker failed: {error}{_remedy(str(error))}{kept}") from None
+    worker = turns.take() if turns is not None else Worker(plan, python, log)
+    try:
+        worker.hear(hear)
+    except ChildError as error:
+        kept = f"\n(all of it: {log})" if log else ""
+        raise MeasurementError(f"the {plan.engine} worker failed: {error}{_remedy(str(error))}{kept}") from None
+    finally:
+        worker.close()
     return record
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tokgate.engine_settings import engine_settings
 from tokgate.errors import MeasurementError
 from tokgate.given import merged
-from tokgate.launch import LaunchRecord, run_launch
+from tokgate.launch import LaunchRecord, Turns, run_launch
 from tokgate.models.artifacts import Artifact, ensure
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS
@@ -130,23 +130,44 @@ class Launcher:
     ) -> None:
         """Makes the launches one after another. Raises MeasurementError, naming whose launch failed."""
         rounds = self._setting.profile.rounds
+        plans = self._plans(group, scenarios, artifact, starts)
+        logs = [self._log(group, start.name) for start in starts]
+        early = [
+            (plan, start.python, log) for plan, start, log in zip(plans, starts, logs, strict=True) if plan.in_turn
+        ]
         self._progress.start(f"{group.id} {what}", len(starts), rounds * len(scenarios))
         try:
-            for start in starts:
-                # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
-                peaks = (group.device == "cpu" or not start.records) and self._setting.remote is None
-                plan = replace(self._plan(group, scenarios, artifact, start), measure_peaks=peaks)
+            with Turns(early) as turns:
+                for plan, start, log in zip(plans, starts, logs, strict=True):
 
-                def heard(scenario_id: str, shown: str = start.shown) -> None:
-                    self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
+                    def heard(scenario_id: str, shown: str = start.shown) -> None:
+                        self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")
 
-                try:
-                    start.records.append(run_launch(plan, start.python, heard, self._log(group, start.name)))
-                except MeasurementError as error:
-                    raise MeasurementError(f"{start.blamed}{error}") from None
-                self._progress.launched()
+                    turn = turns if plan.in_turn else None
+                    try:
+                        start.records.append(run_launch(plan, start.python, heard, log, turn))
+                    except MeasurementError as error:
+                        raise MeasurementError(f"{start.blamed}{error}") from None
+                    self._progress.launched()
         finally:
             self._progress.finish()
+
+    def _plans(
+        self, group: Group, scenarios: Sequence[Scenario], artifact: Artifact, starts: Sequence[Start]
+    ) -> list[LaunchPlan]:
+        """One for each start. Engines on a GPU are big libraries, on hosts with cores and memory to spare: their
+        workers import them ahead of their turn. What is measured on CPUs has nothing beside it that waits."""
+        remote = self._setting.remote is not None
+        in_turn = group.device == "gpu" and not group.serves and not remote
+        plans = []
+        probed = {id(start.records) for start in starts if start.records}
+        for start in starts:
+            # A GPU's peaks take some seconds before the engine is loaded: once for each side of a comparison.
+            peaks = (group.device == "cpu" or id(start.records) not in probed) and not remote
+            probed.add(id(start.records))
+            plan = self._plan(group, scenarios, artifact, start)
+            plans.append(replace(plan, measure_peaks=peaks, in_turn=in_turn))
+        return plans
 
     def _log(self, group: Group, name: str) -> Path | None:
         folder = self._setting.logs_dir

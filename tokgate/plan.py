@@ -132,6 +132,9 @@ class LaunchPlan:
     the launch uses the first `gpus` visible ones and no other. `measure_peaks`: whether it measures what the machine
     itself reads and computes. A worker that reports nothing for `silence_s` seconds is stopped: loading vLLM takes
     two minutes with everything compiled anew, and the longest round of the slowest machine some.
+
+    `in_turn`: the worker imports its engine at once, and waits for its parent twice: before it touches the device, and
+    before its first round.
     """
 
     schema: int
@@ -153,6 +156,7 @@ class LaunchPlan:
     prompts: Prompts = "random"
     server: ServerPlan | None = None
     load_workers: int = 0
+    in_turn: bool = False
 
     def extra_len(self, row: PlanRow) -> int:
         """Tokens a sequence that are made and not credited. Raises ValueError where that is no whole number."""

@@ -3,6 +3,8 @@
 It needs the standard library, numpy and the engine, on a GPU nvidia-ml-py too, nothing else, so it runs in any
 environment. Events go to standard output, one JSON object a line:
 
+    imported  the engine's libraries, where the plan wants it to wait for its turn then
+    warm      where the plan wants it to wait before its first round
     peaks     what the machine itself reads and computes a second: a GPU before the engine takes its memory, CPUs
               after the last round; left out where that was not asked for, or could not be measured
     loaded    seconds, what the engine says of itself, and what it compiled anew, by cache
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from tokgate import accuracy, engines
-from tokgate.child import Emit, Event
+from tokgate.child import Emit, Event, await_parent
 from tokgate.enginewatch import engine_watch
 from tokgate.machine.gpuprobe import measured_gpu_peaks
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
@@ -41,10 +43,11 @@ _WARMUP_TOKENS = 2
 
 
 class Launch:
-    """One engine, loaded once, measuring its plan."""
+    """One engine, loaded once, measuring its plan. `imported_s`: of its start, what was done before its turn came."""
 
-    def __init__(self, plan: LaunchPlan, emit: Emit, watch: Watch) -> None:
+    def __init__(self, plan: LaunchPlan, emit: Emit, watch: Watch, imported_s: float = 0.0) -> None:
         self._plan = plan
+        self._imported_s = imported_s
         self._emit = emit
         self._watch = watch
         self._repeats_left = plan.repeats
@@ -60,7 +63,7 @@ class Launch:
         self._emit(
             {
                 "event": "loaded",
-                "load_s": time.perf_counter() - load_started,
+                "load_s": self._imported_s + time.perf_counter() - load_started,
                 "peak_rss_bytes": family_peak_rss_bytes(),
                 "engine": self._engine.describe(),
                 "compiled": self._compiled(),
@@ -71,6 +74,9 @@ class Launch:
             self._warm_up()
             gc.collect()
             gc.freeze()
+            if self._plan.in_turn:
+                self._emit({"event": "warm"})
+                await_parent()
             for number, row in self._plan.order():
                 self._measure_until_quiet(number, row)
         if self._plan.device == "cpu":
@@ -181,8 +187,19 @@ class Launch:
         return {"counters": {name: value - before.get(name, 0.0) for name, value in now.items()}} if now else {}
 
 
+def measure(plan: LaunchPlan, emit: Emit) -> None:
+    imported_s = 0.0
+    if plan.in_turn:
+        started = time.perf_counter()
+        engines.imported(plan.engine, plan.settings)
+        imported_s = time.perf_counter() - started
+        emit({"event": "imported"})
+        await_parent()
+    Launch(plan, emit, open_watch(plan), imported_s).run()
+
+
 def main(argv: list[str]) -> int:
-    return run_worker("tokgate.worker PLAN", argv, lambda plan, emit: Launch(plan, emit, open_watch(plan)).run())
+    return run_worker("tokgate.worker PLAN", argv, measure)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tokgate.child import ChildError, Event, run_child
+from tokgate.child import Child, ChildError, Event, run_child
 
 pytestmark = pytest.mark.unit
 
@@ -35,6 +35,47 @@ def test_events_arrive_in_order_and_prints_do_not_disturb(tmp_path: Path) -> Non
         heard.append,
     )
     assert [event["event"] for event in heard] == ["a", "done"]
+
+
+def test_a_child_waits_until_it_is_told_to_go_on(tmp_path: Path) -> None:
+    """Once for each wait, however early it is told."""
+    body = """
+        from tokgate.child import await_parent
+        emit({"event": "ready"}); await_parent(); emit({"event": "set"}); await_parent(); emit({"event": "done"})
+    """
+    heard: list[Event] = []
+    with Child(script(tmp_path, body)) as child:
+        child.go_on()
+        child.hear_until("set", silence_s=20)
+        child.go_on()
+        child.hear(heard.append, silence_s=20)
+    assert [event["event"] for event in heard] == ["done"]
+
+
+def test_a_child_that_is_not_told_to_go_on_waits(tmp_path: Path) -> None:
+    body = 'from tokgate.child import await_parent\nawait_parent(); emit({"event": "done"})'
+    with Child(script(tmp_path, body)) as child, pytest.raises(ChildError, match="nothing for 1 s from its start on"):
+        child.hear(lambda event: None, silence_s=1.0)
+
+
+def test_of_a_child_that_ended_while_it_waited_its_own_word_is_heard_later(tmp_path: Path) -> None:
+    body = 'emit({"event": "error", "message": "no such engine"}); raise SystemExit(1)'
+    with Child(script(tmp_path, body)) as child:
+        child.hear_until("imported", silence_s=20)
+        child.go_on()
+        with pytest.raises(ChildError, match="no such engine"):
+            child.hear(lambda event: None, silence_s=20)
+
+
+def test_a_child_that_is_left_while_it_waits_is_ended(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    body = (
+        f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); emit({{'event': 'up'}})\n"
+        "from tokgate.child import await_parent\nawait_parent()"
+    )
+    with Child(script(tmp_path, body)) as child:
+        child.hear_until("up", silence_s=20)
+    assert _gone(int(pid_file.read_text()))
 
 
 def test_a_child_that_ends_early_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[LaunchPlan]:
     return plans
 
 
-def launches(night: str, remote: Remote | None) -> None:
+def launches(night: str, remote: Remote | None, group: Group = GROUP) -> None:
     """Three launches of a night."""
     sources = {"tiny": resolve("tiny", "tiny")}
     setting = Setting(Profile("quick", 3, 2), sources, Path(), "", "", "avx2", 2, seed=night, remote=remote)
     each = Launcher(setting, Silent())
-    each.run("launch", GROUP, [ROW], Artifact(Path(), "", {}), each.fresh("launch", []))
+    row = dataclasses.replace(ROW, group=group)
+    each.run("launch", group, [row], Artifact(Path(), "", {}), each.fresh("launch", []))
 
 
 def prompts(plan: LaunchPlan) -> set[bytes]:
@@ -65,3 +67,28 @@ def test_a_server_elsewhere_is_sent_no_prompt_twice_by_no_launch_of_no_night(mad
     launches("night 2", Remote("http://h:8000", "m"))
     assert len(made) == 6
     assert len(set.union(*map(prompts, made))) == sum(len(prompts(plan)) for plan in made) == 6 * 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "remote", "early"),
+    [
+        ("gpu", "vllm", None, True),
+        ("cpu", "vllm", None, False),
+        ("gpu", "serve", None, False),
+        ("gpu", "vllm", Remote("http://h:8000", "m"), False),
+    ],
+)
+def test_engines_on_a_gpu_are_imported_ahead_of_their_turn(
+    made: list[LaunchPlan], device: Any, engine: str, remote: Remote | None, early: bool
+) -> None:
+    launches("night", remote, dataclasses.replace(GROUP, device=device, engine=engine))
+    assert [plan.in_turn for plan in made] == [early] * 3
+
+
+def test_a_gpu_is_probed_once_for_each_side(made: list[LaunchPlan]) -> None:
+    """However early the plans are made."""
+    launches("night", None, dataclasses.replace(GROUP, engine="vllm"))
+    assert [plan.measure_peaks for plan in made] == [True, False, False]
+    made.clear()
+    launches("night", None, dataclasses.replace(GROUP, device="cpu", engine="onnx"))
+    assert [plan.measure_peaks for plan in made] == [True, True, True]

@@ -116,6 +116,33 @@ def test_a_gpu_is_probed_before_the_engine_takes_its_memory(monkeypatch, peaks, 
     assert [event["event"] for event in events if event["event"] != "done"] == order
 
 
+def test_one_in_turn_waits_before_it_touches_the_device_and_before_its_first_round(monkeypatch, peaks):
+    events: list[dict[str, Any]] = []
+    plan = launch(events, device="gpu", in_turn=True)._plan
+    monkeypatch.setattr(worker, "await_parent", lambda: events.append({"event": "awaited"}))
+    monkeypatch.setattr(worker, "open_watch", lambda plan: events.append({"event": "device"}) or Quiet())
+    monkeypatch.setattr(worker.engines, "imported", lambda *args: events.append({"event": "importing"}))
+    monkeypatch.setattr(worker.engines, "load", lambda *args: type("E", (Engine,), {"describe": lambda self: {}})())
+    monkeypatch.setattr(Launch, "_check_accuracy", lambda self: None)
+    monkeypatch.setattr(worker.gc, "freeze", lambda: None)
+    worker.measure(plan, events.append)
+    kinds = [event["event"] for event in events]
+    assert kinds == [
+        "importing", "imported", "awaited", "device", "peaks", "loaded", "warm", "awaited", "round", "done",
+    ]  # fmt: skip
+
+
+def test_what_was_imported_early_is_part_of_the_start(monkeypatch, peaks):
+    events: list[dict[str, Any]] = []
+    made = Launch(launch(events, rows=())._plan, events.append, Quiet(), imported_s=16.0)
+    monkeypatch.setattr(worker.engines, "load", lambda *args: type("E", (Engine,), {"describe": lambda self: {}})())
+    monkeypatch.setattr(made, "_check_accuracy", lambda: None)
+    monkeypatch.setattr(worker.gc, "freeze", lambda: None)
+    made.run()
+    (loaded,) = [event for event in events if event["event"] == "loaded"]
+    assert loaded["load_s"] > 16.0
+
+
 def test_a_round_carries_what_engine_and_watch_tell():
     made = launch([])
     made._engine = Engine()

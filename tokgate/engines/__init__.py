@@ -7,6 +7,7 @@ holds none.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -69,7 +70,13 @@ def load(name: str, model_dir: str, threads: int, settings: dict[str, Any]) -> E
 
     Of the settings `environment` is every engine's: variables that its libraries read while they are imported.
     """
-    settings = dict(settings)
-    os.environ.update(settings.pop("environment", {}))
+    made = imported(name, settings)
+    own = {key: value for key, value in settings.items() if key != "environment"}
+    return cast(Engine, made(model_dir, threads, own))
+
+
+def imported(name: str, settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """The class of engine `name`, whose libraries are imported then. Raises KeyError for an unknown name."""
+    os.environ.update(settings.get("environment", {}))
     module, _, class_name = _ENGINES[name].partition(":")
-    return cast(Engine, getattr(import_module(module), class_name)(model_dir, threads, settings))
+    return cast(Callable[..., Any], getattr(import_module(module), class_name))

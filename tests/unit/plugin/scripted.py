@@ -27,7 +27,7 @@ import tokgate.launcher as launcher
 import tokgate.opening as opening
 import tokgate.runner as runner
 from tokgate.errors import MeasurementError, NoDeviceError, TooFewGpusError
-from tokgate.launch import LaunchRecord
+from tokgate.launch import LaunchRecord, Turns
 from tokgate.machine.gpu import Gpu
 from tokgate.machine.lock import Claim
 from tokgate.metrics import Round, ServingRound
@@ -38,7 +38,9 @@ SCRIPT = json.loads(os.environ["TOKGATE_SCRIPT"])
 launched = 0
 
 
-def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
+def run_launch(
+    plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None, turns: Turns | None = None
+) -> LaunchRecord:
     global launched
     if SCRIPT.get("interrupt_at") == launched:
         raise KeyboardInterrupt

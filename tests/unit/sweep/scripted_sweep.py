@@ -20,13 +20,15 @@ import tokgate.launch
 import tokgate.launcher as launcher
 import tokgate.runner as runner
 from tokgate.errors import MeasurementError
-from tokgate.launch import LaunchRecord
+from tokgate.launch import LaunchRecord, Turns
 from tokgate.plan import LaunchPlan
 
 launched = 0
 
 
-def run_launch(plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None) -> LaunchRecord:
+def run_launch(
+    plan: LaunchPlan, python: str, on_round: Callable[[str], None], log: Path | None = None, turns: Turns | None = None
+) -> LaunchRecord:
     global launched
     if scripted.SCRIPT.get("block_at") == launched:
         Path(scripted.SCRIPT["blocked"]).touch()

@@ -25,6 +25,7 @@ os.environ.update(
 
 import torch
 import vllm
+from vllm import LLM, SamplingParams  # here, or vLLM would import most of itself when they are first named
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
@@ -58,7 +59,7 @@ class VllmEngine:
         arguments = {**_DEFAULTS, **settings}
         self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
         caches = CompileWatch(os.environ, Path.home())
-        self._llm = vllm.LLM(model=model_dir, **arguments)
+        self._llm = LLM(model=model_dir, **arguments)
         self._compiled = caches.new()
         self._chosen = self._read_back()
         self._cache_peak = watch_cache(self._llm)
@@ -67,7 +68,7 @@ class VllmEngine:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
         chosen = self._sampling if decoding is None else {**self._sampling, **_choices(decoding)}
-        params = vllm.SamplingParams(**chosen, max_tokens=output_len, ignore_eos=True)
+        params = SamplingParams(**chosen, max_tokens=output_len, ignore_eos=True)
         if self._cache_peak is not None:
             self._cache_peak.share = 0.0
         started = time.perf_counter()
@@ -107,7 +108,7 @@ class VllmEngine:
             for prompt, tail in zip(prompts.tolist(), continuation.tolist(), strict=True)
             for step in range(steps)
         ]
-        params = vllm.SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True, logprobs=_TOP_LOGPROBS)
+        params = SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True, logprobs=_TOP_LOGPROBS)
         outputs = self._llm.generate(inputs, params, use_tqdm=False)
         tops = [
             sorted(output.outputs[0].logprobs[0].items(), key=lambda item: -item[1].logprob)[:_TOP_LOGPROBS]

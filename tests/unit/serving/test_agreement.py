@@ -48,7 +48,7 @@ def test_of_few_pairs_the_interval_is_students_of_the_log_ratios() -> None:
 
 
 def test_one_round_of_many_that_something_else_slowed_decides_nothing() -> None:
-    ours = [[level for level in launch] for launch in LEVELS]
+    ours = [list(launch) for launch in LEVELS]
     ours[1][1] *= 3
     low, high = sorted(agreement(ours, LEVELS).change.interval or ())
     assert 0.999 < low < high < 1.001
@@ -62,7 +62,9 @@ def test_a_single_round_has_no_interval() -> None:
 
 def test_rounds_that_one_client_did_not_measure_leave_no_pairs() -> None:
     """Nothing says which one it was: the values after it would be paired with those of other minutes."""
-    with pytest.raises(ValueError, match=r"mean_ttft is of \[2, 1\] rounds by launch, vllm_bench_mean_ttft of \[2, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"mean_ttft is of \[2, 1\] rounds by launch, vllm_bench_mean_ttft of \[2, 2\]"
+    ):
         agreement([[1.0, 1.0], [1.0]], [[1.0, 1.0], [1.0, 1.0]])
 
 

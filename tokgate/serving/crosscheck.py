@@ -30,6 +30,8 @@ _LATENCIES = {
 }
 # A tokenizer makes some random prompts a token longer or shorter than they were drawn.
 _PROMPT_SLACK = 0.02
+# As many as NumPy's generator takes that `vllm bench serve` seeds.
+_SEEDS = 2**32
 _TIMEOUT_S = 800.0
 _TAIL_CHARS = 2000
 
@@ -54,19 +56,22 @@ class BothClients:
     tokenizer: str
     folder: Path
 
-    def run(self, row: PlanRow, number: int) -> CrossCheck:
-        """One round: each client once, in the order ABBA. Raises MeasurementError where a command fails."""
+    def run(self, row: PlanRow, number: int, seed: int) -> CrossCheck:
+        """One round: each client once. Raises MeasurementError where a command fails.
+
+        Consecutive `number`s make the order ABBA. `seed`: of our prompts; theirs are of the next one.
+        """
         turns = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
-        files = {whose: self._measure(whose, row, number) for whose in turns}
+        seeds = {OURS: seed % _SEEDS, THEIRS: (seed + 1) % _SEEDS}
+        files = {whose: self._measure(whose, row, seeds[whose]) for whose in turns}
         figures = {name: value for whose, file in files.items() for name, value in _figures(whose, file).items()}
         faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _work_faults(file, row)]
         doubts = [f"{whose}'s client: {doubt}" for whose, file in files.items() for doubt in vllm_result.faults(file)]
         seconds = sum(file.duration_s for file in files.values())
         return CrossCheck(figures, "; ".join(faults) or None, "; ".join(doubts) or None, seconds)
 
-    def _measure(self, whose: str, row: PlanRow, number: int) -> VllmFile:
-        path = self.folder / f"{whose}-{number}.json"
-        seed = 2 * number + (whose == THEIRS)
+    def _measure(self, whose: str, row: PlanRow, seed: int) -> VllmFile:
+        path = self.folder / f"{whose}-{seed}.json"
         module = (
             [self.python, "-m", "tokgate.serving.vllm_cli"] if whose == THEIRS else [sys.executable, "-m", "tokgate"]
         )

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from runs import FP32, ROOT, Run, Runner
 
-from fixtures.comparing import Comparison
 from tests.unit.needs import two_cores
 
 pytestmark = pytest.mark.unit
@@ -71,29 +70,70 @@ def test_rows_that_launches_cannot_tell_apart_are_inconclusive(
     assert "expected within 1%" in done.out
 
 
-@pytest.mark.parametrize(
-    ("apart", "within", "not_above"),
-    [
-        ((12.0, 60.0), False, False),
-        ((-60.0, -12.0), False, True),
-        ((5.0, 60.0), True, False),
-        ((-5.0, 60.0), True, True),
-    ],
-)
-def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
-    apart: tuple[float, float], within: bool, not_above: bool
+CLIENTS = """
+def test_compared(both_clients):
+    both_clients("serve.bf16.crosscheck.c4.p32.o32").agree_within_pct(3)
+"""
+METRICS = ("output_throughput", "mean_tpot", "mean_ttft")
+
+
+def cross_check(run: Runner, folder: Path, *args: str, **ours: list[float]) -> Run:
+    """Of two launches of two rounds; `ours`: by how many times our figures are those of vllm bench serve, by round."""
+    found = {metric: [1.0] for metric in METRICS} | {"mean_ttft": [0.9, 0.8]} | ours
+    return comparing(
+        run, folder, CLIENTS, "-k", "crosscheck or compared", *args, marker="serving_vllm_cpu",
+        matrix="serving-vllm-cpu.toml", ours=found, wobble=0.3,
+    )  # fmt: skip
+
+
+@two_cores
+def test_load_clients_are_held_against_each_other_in_pairs_of_rounds(run: Runner, tmp_path: Path) -> None:
+    """Launches that are 30% apart are so for both clients."""
+    done = cross_check(run, tmp_path)
+    assert done.status == 0, done.out
+    assert "INCONCLUSIVE" not in done.out
+    told = [re.sub(r"\d+ tok/s|[\d.]+ ms", "#", line.strip()) for line in done.out.splitlines() if "vllm bench" in line]
+    assert told == [
+        "output_throughput: # of tokgate's client is +0.0% [-0.0, +0.0] from # of vllm bench serve",
+        "mean_tpot: # of tokgate's client is +0.0% [-0.0, +0.0] from # of vllm bench serve",
+        "mean_ttft: # of tokgate's client is -15.1% [-23.8, -5.5] from # of vllm bench serve",
+        "vllm bench serve was the later one, by # of TTFT",
+    ]
+
+
+@two_cores
+@pytest.mark.parametrize(("args", "status"), [((), 0), (("--perf-strict",), 1)])
+def test_pairs_that_cannot_tell_are_inconclusive(
+    run: Runner, tmp_path: Path, args: tuple[str, ...], status: int
 ) -> None:
-    """Of two launches each an interval may hold anything."""
-    told: list[str] = []
-    found = Comparison("ttft", "s", "a", 1.3, "b", 1.0, 30.0, (-90.0, 900.0), apart, told.append, told.append)
-    for check, holds in ((lambda: found.within_pct(10), within), (found.not_above, not_above)):
-        told.clear()
-        if holds:
-            check()
-            assert told[-1].startswith("INCONCLUSIVE")
-        else:
-            with pytest.raises(pytest.fail.Exception, match="expected"):
-                check()
+    """A mean of exactly none apart, of pairs that are 8% apart either way, shows no agreement within 3%."""
+    done = cross_check(run, tmp_path, *args, mean_tpot=[1.08, 1 / 1.08])
+    assert done.status == status, done.out
+    assert "INCONCLUSIVE: mean_tpot: " in done.out
+
+
+@two_cores
+def test_a_client_of_ours_that_is_late_fails(run: Runner, tmp_path: Path) -> None:
+    done = cross_check(run, tmp_path, mean_ttft=[1.02, 1.01])
+    assert done.status == 1
+    assert failure(done).startswith("mean_ttft: ")
+    assert "tokgate's client was the later one" in failure(done)
+
+
+@pytest.mark.parametrize(("tpot", "status"), [(1.02, 0), (1.04, 1)])
+def test_of_a_single_round_the_values_decide_and_the_text_says_so(
+    run: Runner, tmp_path: Path, tpot: float, status: int
+) -> None:
+    test = CLIENTS.replace("bf16.crosscheck.c4.p32.o32", "fp16.crosscheck.c50.p512.o512")
+    ours = {"output_throughput": [1.0], "mean_tpot": [tpot], "mean_ttft": [0.9]}
+    done = comparing(
+        run, tmp_path, test, "--perf-profile=smoke", "--perf-model=dummy", "-k", "crosscheck or compared",
+        marker="serving", matrix="serving-gpu.toml", ours=ours,
+        gpu={"uuid": run.device.replace("test", "GPU"), "absent": None},
+    )  # fmt: skip
+    assert done.status == status, done.out
+    assert re.search(r"mean_tpot: .* of tokgate's client is \+\d.0% \(a single round\) from ", done.out), done.out
+    assert status == 0 or "% (a single round) from" in failure(done)
 
 
 def failure(done: Run) -> str:

@@ -51,10 +51,12 @@ def test_both_are_given_the_guides_flags() -> None:
 
 
 def test_rounds_go_abba_with_prompts_that_the_server_has_not_seen(tmp_path, monkeypatch) -> None:
+    """tokgate's client, then vllm's, in rounds of an even number; each by the seed that it was given."""
     both = clients(tmp_path, monkeypatch, RESULT)
-    first = both.run(ROW, 0)
-    both.run(ROW, 1)
-    assert (tmp_path / "log").read_text().split() == ["0", "1", "3", "2"]
+    first = both.run(ROW, 0, 70)
+    both.run(ROW, 1, 80)
+    both.run(ROW, 2, 2**33 - 1)
+    assert (tmp_path / "log").read_text().split() == ["70", "71", "81", "80", str(2**32 - 1), "0"]
     assert (first.fault, first.doubt) == (None, None)
     figures = first.figures
     assert figures["output_throughput"] == figures["vllm_bench_output_throughput"] == RESULT["output_throughput"]
@@ -64,12 +66,12 @@ def test_rounds_go_abba_with_prompts_that_the_server_has_not_seen(tmp_path, monk
 
 def test_other_work_than_was_asked_for_is_a_fault_of_that_client(tmp_path, monkeypatch) -> None:
     short = {**RESULT, "total_output_tokens": RESULT["total_output_tokens"] - 1}
-    found = clients(tmp_path, monkeypatch, short).run(ROW, 0)
+    found = clients(tmp_path, monkeypatch, short).run(ROW, 0, 7)
     assert "tokgate's client: 102399 output tokens; asked for were 102400" in str(found.fault)
 
 
 def test_timings_that_cannot_be_are_a_doubt_and_no_fault_of_the_work(tmp_path, monkeypatch) -> None:
-    found = clients(tmp_path, monkeypatch, {**RESULT, "median_ttft_ms": 0.0}).run(ROW, 0)
+    found = clients(tmp_path, monkeypatch, {**RESULT, "median_ttft_ms": 0.0}).run(ROW, 0, 7)
     assert found.fault is None
     assert "vllm's client: median_ttft_ms is 0" in str(found.doubt)
 
@@ -78,4 +80,4 @@ def test_a_command_that_writes_nothing_is_told_with_its_last_words(tmp_path, mon
     with pytest.raises(
         MeasurementError, match=r"tokgate bench serve ended with status 0 and no result:\nthe last words"
     ):
-        clients(tmp_path, monkeypatch, None).run(ROW, 0)
+        clients(tmp_path, monkeypatch, None).run(ROW, 0, 7)

@@ -15,7 +15,10 @@ from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, run_launch
+from tokgate.machine.watch import open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
+from tokgate.serving.crosscheck import BothClients, CrossCheck
+from tokgate.serving.worker import ServingLaunch
 
 pytestmark = [pytest.mark.unit, two_cores]
 
@@ -25,22 +28,25 @@ OPEN = PlanRow("open", 2, 5, 4, Traffic(6, open_share=0.5))
 MIXED = PlanRow("mixed", 4, 50, 4, Traffic(8, "mixed"))
 
 
+def plan_of(folder: Path, **change: Any) -> LaunchPlan:
+    plan: dict[str, Any] = {
+        "schema": PLAN_SCHEMA, "engine": "serve", "model_dir": str(folder), "vocab_size": 2000,
+        "settings": {"enforce_eager": True}, "threads": 1, "rounds": 1, "repeats": 0, "order_seed": 0,
+        "prompt_seed": 0, "rows": (CLOSED,), "measure_peaks": False, "silence_s": 100.0,
+        "server": ServerPlan("m", log=str(folder / "logs" / "server.log")), **change,
+    }  # fmt: skip
+    return LaunchPlan(**plan)
+
+
 def launch(
     folder: Path,
     *stub: str,
-    rows: tuple[PlanRow, ...] = (CLOSED,),
     before: str = "",
     on_round: Callable[[str], None] = lambda scenario: None,
     **change: Any,
 ) -> LaunchRecord:
-    plan: dict[str, Any] = {
-        "schema": PLAN_SCHEMA, "engine": "serve", "model_dir": str(folder), "vocab_size": 2000,
-        "settings": {"enforce_eager": True}, "threads": 1, "rounds": 1, "repeats": 0, "order_seed": 0,
-        "prompt_seed": 0, "rows": rows, "measure_peaks": False, "silence_s": 100.0,
-        "server": ServerPlan("m", log=str(folder / "logs" / "server.log")), **change,
-    }  # fmt: skip
     python = fake_python(folder, f"--ttft-ms={1e3 * TTFT_S:g}", f"--itl-ms={1e3 * ITL_S:g}", *stub, before=before)
-    return run_launch(LaunchPlan(**plan), python, on_round)
+    return run_launch(plan_of(folder, **change), python, on_round)
 
 
 def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tmp_path: Path) -> None:
@@ -111,3 +117,27 @@ def test_engine_settings_become_flags_of_the_server(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(MeasurementError, match=r"--enforce-eager --no-enable-prefix-caching"):
         run_launch(plan, str(python), lambda scenario: None)
+
+
+@pytest.mark.parametrize("order_seed", [0, 1])
+def test_a_cross_check_that_is_measured_again_keeps_its_turn_and_sends_other_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order_seed: int
+) -> None:
+    """The server keeps what it computed of the first time. Half of the launches begin with the other client."""
+    row = PlanRow("both", 2, 5, 4, Traffic(6, both_clients=True))
+    asked: list[tuple[int, int]] = []
+
+    def run(self: BothClients, row: PlanRow, number: int, seed: int) -> CrossCheck:
+        asked.append((number % 2, seed))
+        return CrossCheck({}, None, "somebody else ran", 1.0)
+
+    monkeypatch.setattr(BothClients, "run", run)
+    server = ServerPlan("m", base_url="http://127.0.0.1:9")
+    plan = plan_of(tmp_path, rows=(row,), server=server, rounds=2, repeats=1, order_seed=order_seed)
+    measured = ServingLaunch(plan, lambda event: None, open_watch(plan))
+    measured._load()
+    for number in (0, 0, 1):
+        measured._cross_check(number, row)
+    assert [turn for turn, _ in asked] == [order_seed, order_seed, 1 - order_seed]
+    prompts = {seed + whose for _, seed in asked for whose in (0, 1)}
+    assert len(prompts) == 6

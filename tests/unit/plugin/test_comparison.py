@@ -1,0 +1,98 @@
+"""What becomes of two measurements beside each other: apart, not apart, or not known."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from fixtures.comparison import Comparison, LoadClients, Outcome
+from fixtures.judging import GateWarning
+
+pytestmark = pytest.mark.unit
+
+# Of METRICS, with clients that agree.
+AGREED = {"throughput": (-2.0, 2.0), "tpot": (-1.0, 1.0), "ttft": (-9.0, -1.0)}
+
+
+def compared(
+    metric: str,
+    interval_pct: tuple[float, float] | None,
+    apart_pct: tuple[float, float] = (-90.0, 900.0),
+    strict: bool = False,
+    one_s: float = 1.3,
+) -> Comparison:
+    outcome = Outcome(lambda text: None, strict)
+    return Comparison(metric, "s", "ours", one_s, "theirs", 1.0, 30.0, interval_pct, apart_pct, outcome)
+
+
+def clients(strict: bool = False, **interval_pct: tuple[float, float]) -> LoadClients:
+    """Those that agree, but for what is given."""
+    return LoadClients(*(compared(metric, known, strict=strict) for metric, known in (AGREED | interval_pct).items()))
+
+
+@pytest.mark.parametrize(
+    ("apart", "within", "not_above"),
+    [
+        ((12.0, 60.0), False, False),
+        ((-60.0, -12.0), False, True),
+        ((5.0, 60.0), True, False),
+        ((-5.0, 60.0), True, True),
+    ],
+)
+def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
+    apart: tuple[float, float], within: bool, not_above: bool
+) -> None:
+    """Of two launches each an interval may hold anything."""
+    found = compared("ttft", (-90.0, 900.0), apart)
+    for check, holds in ((lambda: found.within_pct(10), within), (found.not_above, not_above)):
+        if holds:
+            with pytest.warns(GateWarning, match="^INCONCLUSIVE: ttft: "):
+                check()
+        else:
+            with pytest.raises(pytest.fail.Exception, match="expected"):
+                check()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_load_clients_that_agree_pass_without_a_word(strict: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clients(strict).agree_within_pct(3)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"throughput": (-9.0, -4.0)}, "^throughput: .* within 3%; theirs was the later one, by 300 ms of TTFT$"),
+        ({"tpot": (4.0, 9.0)}, "^tpot: .* within 3%; theirs was the later one, by 300 ms of TTFT$"),
+        ({"ttft": (1.0, 9.0)}, "^ttft: .* not above the second; ours was the later one, by 300 ms of TTFT$"),
+        ({"tpot": (4.0, 9.0), "ttft": (-9.0, 9.0)}, "^tpot: .* neither is known to be the later one$"),
+        ({"tpot": (4.0, 9.0), "ttft": (1.0, 9.0)}, "(?s)^tpot: .* ours was .*\nttft: .* ours was "),
+        ({"tpot": (-9.0, 9.0), "ttft": (1.0, 9.0)}, "^ttft: "),
+    ],
+)
+def test_load_clients_that_are_apart_fail_and_the_later_one_is_named(
+    found: dict[str, tuple[float, float]], said: str
+) -> None:
+    """What is open is not told where something is known to be wrong."""
+    with pytest.raises(pytest.fail.Exception, match=said) as failed:
+        clients(**found).agree_within_pct(3)
+    assert "INCONCLUSIVE" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "known"),
+    [("throughput", (-9.0, 0.0)), ("throughput", (0.0, 9.0)), ("tpot", (-9.0, 9.0)), ("ttft", (-9.0, 9.0))],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_load_clients_that_may_be_apart_are_inconclusive(metric: str, known: tuple[float, float], strict: bool) -> None:
+    said = f"^INCONCLUSIVE: {metric}: .* expected "
+    with pytest.raises(pytest.fail.Exception, match=said) if strict else pytest.warns(GateWarning, match=said):
+        clients(strict, **{metric: known}).agree_within_pct(3)
+
+
+def test_how_far_apart_two_clients_are_is_a_factor_whichever_is_the_larger() -> None:
+    near = compared("tpot", None)
+    assert LoadClients(near, near, near).factor == pytest.approx(1.3)
+    assert LoadClients(near, compared("tpot", None, one_s=0.25), near).factor == pytest.approx(4.0)

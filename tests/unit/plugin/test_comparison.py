@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import pytest
 
@@ -52,6 +53,12 @@ def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
         else:
             with pytest.raises(pytest.fail.Exception, match="expected"):
                 check()
+
+
+@pytest.mark.parametrize("check", [lambda found: found.within_pct(50), lambda found: found.not_above()])
+def test_single_values_show_nothing(check: Callable[[Comparison], None]) -> None:
+    with pytest.warns(GateWarning, match=r"^INCONCLUSIVE: ttft: .* is \+30.0% \(single launches\) from "):
+        check(compared("ttft", None, (30.0, 30.0)))
 
 
 @pytest.mark.parametrize("strict", [False, True])

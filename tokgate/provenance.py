@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -40,7 +41,8 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def provenance(options: Options, setting: Setting) -> dict[str, Any]:
     """What was asked for, from which commit, and what the candidate was paired with, if anything."""
-    told = {"command": options.command, "selection": options.selection, **git_state(Path.cwd())}
+    again = shlex.join(options.again)
+    told = {"command": options.command, "again": again, "selection": options.selection, **git_state(Path.cwd())}
     if setting.reference is not None:
         found = environment(setting.reference)
         told["reference"] = {"python": found.python, "software": dict(found.software), "pairs": setting.pairs}

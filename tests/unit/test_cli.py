@@ -68,6 +68,18 @@ def test_a_night_20_percent_slower_fails(tokgate: Tokgate, capsys: pytest.Captur
     assert f"again: pytest -m cpu --perf-profile=nightly -k '[{SCENARIOS[0]}]'" in said
 
 
+def test_the_command_that_measures_again_is_the_one_that_measured(
+    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting that was given makes the row slower, and has to be given again."""
+    tokgate.accept()
+    slow = night("slow", slower=0.2)
+    slow.given = {"enforce_eager": True}
+    slow.provenance = {"again": "pytest -m vllm_cpu --perf-profile=nightly --perf-set=enforce_eager=true"}
+    assert tokgate("judge", tokgate.file(slow)) == 1
+    assert f"again: {slow.provenance['again']} -k '[{SCENARIOS[0]}]'" in capsys.readouterr().out
+
+
 def test_nothing_to_compare_with_is_3_where_required(tokgate: Tokgate) -> None:
     path = tokgate.file(night("first"))
     assert tokgate("judge", path) == 0

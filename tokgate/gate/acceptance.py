@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokgate.errors import InputError
+from tokgate.gate.chosen import chosen
 from tokgate.gate.comparison import MAX_SESSIONS
 from tokgate.gate.history import Accepted, StoredRow, accuracy_for
 from tokgate.gate.scale import change_pct, fastest_half, in_words, value_of
@@ -83,6 +84,7 @@ def entries(sessions: Iterable[Session], scenario: str, stamp: Stamp) -> list[Ac
             family_size=session.gated_family,
             accuracy=accuracy_for(session, scenario, rows[0].group),
             served=_served(session, scenario),
+            engine=chosen(session, scenario),
         )
         found.append(entry)
     return found

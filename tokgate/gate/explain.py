@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from tokgate.gate.achieved import achieved, machine_fell
+from tokgate.gate.chosen import choice_changes, chosen
 from tokgate.gate.history import Baselines
 from tokgate.gate.reference import Reference, reference
 from tokgate.gate.rows import Case, case_of, ys_of
@@ -80,6 +81,7 @@ def explain(session: Session, baselines: Baselines, scenario: str) -> list[str]:
     return [
         *map(str, moves),
         *([spread] if spread else []),
+        *choice_changes(chosen(session, scenario), [entry.engine for entry in held.entries.get(scenario, ())]),
         *served_changes(told, [entry.served for entry in held.entries.get(scenario, ())]),
         *(line for line in lines if line),
         *machine_fell(fingerprints, session.machine),

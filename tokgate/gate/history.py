@@ -45,7 +45,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One accepted session as far as one scenario is concerned, with its provenance; `rows` by metric.
 
-    `served`: what a server told of itself beside a serving row, see gate/served.py.
+    `served`: what a server told of itself beside a serving row, see gate/served.py; `engine`: what the engine chose
+    for itself, see gate/chosen.py.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     family_size: int | None = None
     accuracy: Accuracy | None = None
     served: dict[str, float] = {}
+    engine: dict[str, str] = {}
 
     @property
     def when(self) -> tuple[datetime, str]:

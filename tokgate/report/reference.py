@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tokgate import tomltext
 from tokgate.environment import differences
+from tokgate.gate.chosen import choice_changes, choices_of
 from tokgate.session import Session
 
 # A package that an environment has not, as models/artifacts.py says it.
@@ -29,5 +30,8 @@ def reference_lines(session: Session) -> list[str]:
         if items
     ]
     lines = ["; ".join(told) or "reference and candidate: no version differs; an A/A run, unless their builds do"]
-    groups = session.telemetry.get("groups", {}).values()
-    return lines + [f"note: {note}" for group in groups for note in group.get("notes", [])]
+    groups = session.telemetry.get("groups", {})
+    for name, group in groups.items():
+        now, before = (choices_of(group.get(whose), session.software) for whose in ("engine", "reference_engine"))
+        lines += [f"{name}: {change}" for change in choice_changes(now, [before])]
+    return lines + [f"note: {note}" for group in groups.values() for note in group.get("notes", [])]

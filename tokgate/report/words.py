@@ -34,8 +34,9 @@ def regressions(session: Session, verdict: SessionVerdict, baselines: Baselines)
 
 
 def again(session: Session, scenario: str) -> str:
-    """The command that measures one scenario of a stored session again."""
-    return f"again: pytest -m {session.machine_kind} --perf-profile={session.profile} -k '[{scenario}]'"
+    """The command that measures one scenario of a stored session again, as the session says it if it does."""
+    told = session.provenance.get("again") or f"pytest -m {session.machine_kind} --perf-profile={session.profile}"
+    return f"again: {told} -k '[{scenario}]'"
 
 
 @dataclass(frozen=True)

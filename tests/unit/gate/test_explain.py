@@ -182,3 +182,15 @@ def test_what_the_server_told_of_itself_explains_its_row():
     odd = served(9)
     odd.telemetry = {"served": ["?"]}
     assert not [line for line in explain(odd, baselines, scenario(0)) if "preemptions" in line]
+
+
+def test_what_the_engine_chose_for_itself_explains_its_row():
+    """Through acceptance: the accepted sessions keep what their engines chose."""
+
+    def chose(number, mode):
+        groups = {scenario(0).rpartition(".b")[0]: {"engine": {"cudagraph_mode": mode}}}
+        return night(number, decode=0.05 if number < 9 else 0.08, telemetry={"groups": groups})
+
+    baselines = store(chose(number, "FULL") for number in range(5))
+    assert "the engine's cudagraph_mode FULL -> NONE" in explain(chose(9, "NONE"), baselines, scenario(0))
+    assert not [line for line in explain(chose(9, "FULL"), baselines, scenario(0)) if "engine's" in line]

@@ -155,6 +155,18 @@ def test_what_the_candidate_was_paired_with_is_told(onnxruntime: str, torch: str
     assert said in " ".join(told.split())
 
 
+def test_what_the_candidates_engine_chose_otherwise_is_told() -> None:
+    engines = {"reference_engine": {"torch": "2.12", "graphs": "FULL"}, "engine": {"torch": "2.13", "graphs": "NONE"}}
+    software = {"python": "3.11.7", "onnxruntime": "1.30.0", "torch": "2.13"}
+    told = " ".join(
+        shown(
+            Verdict.PASS, pairs=12, software=software, reference=REFERENCE, telemetry={"groups": {"tiny.vllm": engines}}
+        ).split()
+    )
+    assert "tiny.vllm: the engine's graphs FULL -> NONE" in told
+    assert "2.12" not in told, "versions are those of the environments"
+
+
 def test_outputs_that_nothing_was_compared_with_are_told_as_such() -> None:
     group = "qwen2.5-0.5b-instruct-dummy.onnx.fp32.nospin"
     lines = shown(Verdict.PASS, telemetry={"groups": {group: {"build": {"kind": "skeleton-fp16"}}}}).splitlines()

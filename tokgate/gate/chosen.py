@@ -1,0 +1,52 @@
+"""What an engine chose for itself (kernels, graphs, cache sizes), and how that differs from the accepted sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+
+from tokgate.gate.fingerprint import ABSENT
+from tokgate.session import Session
+
+# vLLM sizes its KV cache by the memory that it finds free: a size that differs by less is the same choice.
+_SAME_NUMBER = 0.05
+
+
+def chosen(session: Session, scenario: str) -> dict[str, str]:
+    """Of the group that measured `scenario`; empty where the session does not tell: telemetry has no schema.
+
+    Versions are left out: they are software, whose changes are told beside the verdicts.
+    """
+    groups = session.telemetry.get("groups")
+    names = [name for name in groups if scenario.startswith(f"{name}.")] if isinstance(groups, dict) else []
+    told = groups[max(names, key=len)] if isinstance(groups, dict) and names else None
+    return choices_of(told.get("engine") if isinstance(told, dict) else None, session.software)
+
+
+def choices_of(engine: object, software: Container[str]) -> dict[str, str]:
+    """What an engine told of itself, without the versions of `software`."""
+    told = engine.items() if isinstance(engine, dict) else ()
+    return {str(name): str(value) for name, value in told if name not in software}
+
+
+def choice_changes(now: Mapping[str, str], accepted: Sequence[Mapping[str, str]]) -> list[str]:
+    """ "the engine's cudagraph_mode FULL -> NONE": a line for each choice that none of the accepted sessions made.
+
+    `accepted`: the choices of each of those, the oldest first; empty where it does not tell.
+    """
+    history = [choices for choices in accepted if choices]
+    if not now or not history:
+        return []
+    found = []
+    for name in sorted({*history[-1], *now}):
+        seen = [choices.get(name, ABSENT) for choices in history]
+        value = now.get(name, ABSENT)
+        if not any(_same(value, before) for before in seen):
+            found.append(f"the engine's {name} {seen[-1]} -> {value}")
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return abs(float(one) - float(other)) <= _SAME_NUMBER * abs(float(other))
+    except ValueError:
+        return one == other

@@ -158,7 +158,7 @@ class Launcher:
         """One for each start. Engines on a GPU are big libraries, on hosts with cores and memory to spare: their
         workers import them ahead of their turn. What is measured on CPUs has nothing beside it that waits."""
         remote = self._setting.remote is not None
-        in_turn = group.device == "gpu" and not group.serves and not remote
+        in_turn = group.device == "gpu" and not group.is_service and not remote
         plans = []
         probed = {id(start.records) for start in starts if start.records}
         for start in starts:

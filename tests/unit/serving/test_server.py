@@ -96,6 +96,28 @@ def test_one_that_never_gets_ready_is_told_with_the_time_it_had(tmp_path: Path) 
         server.wait_ready(1.0)
 
 
+def test_one_that_is_held_starts_when_it_is_told_and_ends_untold(tmp_path: Path) -> None:
+    before = "from pathlib import Path; from tokgate.serving.vllm_cli import HOLD, hold; hold(Path(os.environ[HOLD]))"
+    for told in (False, True):
+        folder = tmp_path / str(told)
+        folder.mkdir()
+        with Server(command(tmp_path, before=before), hold=folder) as server:
+            server.wait_imported(START_S)
+            assert server.tail() == "fake vLLM starts"
+            if told:
+                server.go_on()
+                server.wait_ready(START_S)
+        server.stop()
+
+
+def test_one_that_never_imports_is_told_with_the_time_it_had(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MeasurementError, match=r"libraries were not imported within 0\.5 s; its log .* ends:"),
+        Server(command(tmp_path, before="time.sleep(600)"), hold=tmp_path) as server,
+    ):
+        server.wait_imported(0.5)
+
+
 def test_one_that_is_killed_is_missed(tmp_path: Path) -> None:
     own = tmp_path / "pid"
     with Server(command(tmp_path, before=f"open({str(own)!r}, 'w').write(str(os.getpid()))")) as server:

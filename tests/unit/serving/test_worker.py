@@ -14,7 +14,7 @@ import pytest
 from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
-from tokgate.launch import LaunchRecord, run_launch
+from tokgate.launch import LaunchRecord, Turns, run_launch
 from tokgate.machine.watch import open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
 from tokgate.serving.crosscheck import BothClients, CrossCheck
@@ -141,3 +141,33 @@ def test_a_cross_check_that_is_measured_again_keeps_its_turn_and_sends_other_pro
     assert [turn for turn, _ in asked] == [order_seed, order_seed, 1 - order_seed]
     prompts = {seed + whose for _, seed in asked for whose in (0, 1)}
     assert len(prompts) == 6
+
+
+def test_a_server_imports_ahead_of_its_turn_and_is_ready_after_the_one_before_it_has_ended(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    before = f"""
+from pathlib import Path
+from tokgate.serving.vllm_cli import HOLD, hold
+told = os.open({str(told)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+if HOLD in os.environ:
+    hold(Path(os.environ[HOLD]))
+    os.write(told, b"goes on\\n")
+"""
+    python = fake_python(tmp_path, before=before)
+    plans = [plan_of(tmp_path, order_seed=seed, in_turn=True) for seed in range(2)]
+
+    def heard(scenario: str) -> None:
+        with told.open("a") as file:
+            file.write(f"{scenario}\n")
+
+    with Turns([(plan, python, None) for plan in plans]) as turns:
+        records = [run_launch(plan, python, heard, turns=turns) for plan in plans]
+    assert told.read_text().split("\n") == ["goes on", "closed", "goes on", "closed", ""]
+    assert [[event["succeeded"] for event in record.events] for record in records] == [[6], [6]]
+
+
+def test_a_server_that_ends_while_it_imports_fails_in_its_turn(tmp_path: Path) -> None:
+    python = fake_python(tmp_path, before="print('no such library'); sys.exit(3)")
+    plan = plan_of(tmp_path, in_turn=True)
+    with Turns([(plan, python, None)]) as turns, pytest.raises(MeasurementError, match="no such library"):
+        run_launch(plan, python, lambda scenario: None, turns=turns)

@@ -103,7 +103,7 @@ def test_one_that_is_held_starts_when_it_is_told_and_ends_untold(tmp_path: Path)
         folder.mkdir()
         with Server(command(tmp_path, before=before), hold=folder) as server:
             server.wait_imported(START_S)
-            assert server.tail() == "fake vLLM starts"
+            assert server.tail().endswith("fake vLLM starts")
             if told:
                 server.go_on()
                 server.wait_ready(START_S)

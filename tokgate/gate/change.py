@@ -15,6 +15,8 @@ from tokgate.session import Row
 
 # Of each side: 95% between the bounds.
 _LEVEL = 0.025
+# exp() of more than 709 overflows.
+_LARGEST = 700.0
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,18 @@ class Change(Contrast):
     @property
     def factor(self) -> float:
         """How many times as good: 2 is twice the tokens a second, or half the time."""
-        return math.exp(-self.delta)
+        return _factor(self.delta)
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """The factor's, 95%; None where there is too little to tell."""
         if not math.isfinite(self.error):
             return None
-        return math.exp(-self.upper(_LEVEL)), math.exp(-self.lower(_LEVEL))
+        return _factor(self.upper(_LEVEL)), _factor(self.lower(_LEVEL))
+
+
+def _factor(delta: float) -> float:
+    return math.exp(min(-delta, _LARGEST))
 
 
 def change_between(older: Row, newer: Row, prior: Prior) -> Change:

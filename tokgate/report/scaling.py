@@ -81,11 +81,7 @@ def scalings(sessions: Sequence[Session]) -> Scalings:
         parts = alike(found)
         made = [_table(part) for part in parts if len(_gpus(part)) > 1]
         tables += [table for table in made if table.lines]
-        told += [
-            f"{table.base}: {_tp(table.sides)} have no row in common that has tok/s."
-            for table in made
-            if not table.lines
-        ]
+        told += [f"{each.base}: no tok/s of one row at {_tp(each.sides)}." for each in made if not each.lines]
         told += _not_compared(parts)
     if alone:
         told.append(f"Measured on one number of GPUs only: {', '.join(alone)}.")
@@ -167,8 +163,12 @@ def _notes(
     sides: Mapping[int, Sequence[Measured]], shown: Mapping[str, Mapping[int, Sequence[Row]]], lines: Sequence[Line]
 ) -> Iterator[str]:
     fewest = next(iter(sides))
-    pairs = [(rows[fewest], rows[gpus]) for rows in shown.values() for gpus in rows if gpus != fewest]
-    single = {len(first) == len(found) == 1 for first, found in pairs}
+    single = {
+        len(shown[line.label][fewest]) == len(shown[line.label][gpus]) == 1
+        for line in lines
+        for gpus, change in line.changes.items()
+        if change.interval is not None
+    }
     if False in single:
         yield "Intervals over sessions, where one of the two sides has several."
     if True in single and len({each.session.id for side in sides.values() for each in side}) > 1:

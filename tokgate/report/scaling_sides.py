@@ -76,7 +76,7 @@ def differences(one: Session, other: Session) -> list[Difference]:
     """Why two sessions cannot be compared. How many GPUs they have is no reason: it is what is asked."""
     sides = [("profile", one.profile, other.profile), (ENGINE, version(one), version(other))]
     if not (stable_facts(one.machine) and stable_facts(other.machine)):
-        sides.append(("machine", gpu_of(one), gpu_of(other)))
+        sides.append(("machine", _model_id(one), _model_id(other)))
     named = [Difference("", name, before, now) for name, before, now in sides if before != now]
     stable = stable_differences(one.machine, other.machine)
     return [*named, *(each for each in stable if each.name != _GPU_COUNT)]
@@ -88,7 +88,11 @@ def version(session: Session) -> str:
 
 def gpu_of(session: Session) -> str:
     """The GPU's name; of a session that records none the machine's id, without its -xN."""
-    return str(stable_facts(session.machine).get("gpu_name") or _COUNT.sub("", session.machine_id))
+    return str(stable_facts(session.machine).get("gpu_name") or _model_id(session))
+
+
+def _model_id(session: Session) -> str:
+    return _COUNT.sub("", session.machine_id)
 
 
 def _apart(one: Measured, other: Measured) -> bool:

@@ -60,7 +60,8 @@ def _legend(each: Scaling) -> str:
 
 def _table(each: Scaling) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("", no_wrap=True)
+    # Where a server's long name leaves too little room the name is broken, never a figure.
+    table.add_column("", overflow="fold")
     for header in _headers(each):
         # A speed-up stands before its interval: figures below each other, whether it has one or not.
         side: JustifyMethod = "left" if header.endswith(_SPEED_UP) else "right"
@@ -100,4 +101,4 @@ def _bounds(change: Change) -> str:
     if change.interval is None:
         return ""
     low, high = change.interval
-    return f"{low:.2f}-{high:.2f}" if high < 10 else f"{low:.2f}->10"
+    return f"{low:.2f}-{high:.2f}" if high < 10 else f"{low:.2f}-10+"

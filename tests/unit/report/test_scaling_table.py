@@ -69,7 +69,7 @@ def test_an_interval_that_reaches_anywhere_is_cut_short() -> None:
 
 def test_several_sessions_are_told_by_number_machine_and_days() -> None:
     late = scaled("b", 1, {SHORT: [102, 102]}, started="2026-11-03T03:00:00+00:00")
-    text = printed(scaled("a", 1, {SHORT: [100, 100]}), late, scaled("c", 2, {SHORT: [150, 150]}))
+    text = printed(late, scaled("a", 1, {SHORT: [100, 100]}), scaled("c", 2, {SHORT: [150, 150]}))
     assert "TP 1: 2 sessions on nvidia-t4, 2026-11-01 to 2026-11-03\n" in text
 
 

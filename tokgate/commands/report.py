@@ -42,6 +42,11 @@ def add(commands: Any) -> None:
         action="store_true",
         help="the optimisation ladder of scenarios/ladders/: each step's effect by these sessions of one machine",
     )
+    page.add_argument(
+        "--scaling",
+        action="store_true",
+        help="speed-up and efficiency of tensor parallel 2 and 4, by sessions of hosts with one and with several GPUs",
+    )
     parser.add_argument(
         "--sessions",
         dest="folder",
@@ -65,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("no session to report; name the files, as .tokgate/sessions/*.json, or --compare, or --trends")
     if args.ladder:
         return _ladder(args.sessions, args.output)
+    if args.scaling:
+        return _scaling(args.sessions, args.output)
     if args.output is not None:
         return _pages(args)
     if other:
@@ -117,6 +124,18 @@ def _ladder(paths: list[Path], output: Path | None) -> int:
 
     files = {each.id: path.name for each, path in zip(found, paths, strict=True)}
     print(publish_ladder(climbed, files, output))
+    return 0
+
+
+def _scaling(paths: list[Path], output: Path | None) -> int:
+    """Like a ladder: one file that cannot be read ends it."""
+    from tokgate import session
+    from tokgate.report.scaling import scalings
+    from tokgate.report.scaling_table import print_scalings
+
+    if output is not None:
+        raise InputError("--scaling prints a table and makes no page: leave out -o")
+    print_scalings(scalings([session.read(path) for path in paths]))
     return 0
 
 

@@ -12,13 +12,10 @@ from typing import Literal
 
 from tokgate import tomltext
 from tokgate.errors import InputError
-from tokgate.gate.change import Change, change_between
-from tokgate.gate.comparison import sample_variance
+from tokgate.gate.change import Change, change_between, launch_prior
 from tokgate.gate.fingerprint import stable_differences
 from tokgate.gate.history import accuracy_for
 from tokgate.gate.judge import invalid_reasons
-from tokgate.gate.rows import ys_of
-from tokgate.gate.variance import Prior, fit
 from tokgate.report.figures import typical
 from tokgate.report.html.data import model_of
 from tokgate.report.ladder_file import Ladder, Step
@@ -174,7 +171,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, Row]:
 
 def _compared(found: Sequence[Rung]) -> Iterator[Rung]:
     """The rungs with their changes; one whose step before was not measured has none against that."""
-    priors = {column: _prior([rung.rows[column] for rung in found if column in rung.rows]) for column in METRICS}
+    priors = {column: launch_prior([rung.rows[column] for rung in found if column in rung.rows]) for column in METRICS}
 
     def changes(older: Rung, newer: Rung) -> dict[str, Change]:
         return {
@@ -191,12 +188,6 @@ def _compared(found: Sequence[Rung]) -> Iterator[Rung]:
             rung.step, rung.standing, rung.session, rung.why, rung.rows,
             before=changes(found[place - 1], rung), first=changes(found[0], rung), accuracy=rung.accuracy,
         )  # fmt: skip
-
-
-def _prior(rows: Sequence[Row]) -> Prior:
-    """What the steps' launches say together of how much launches differ."""
-    series = [ys_of(row, row.launches) for row in rows if len(row.launches) > 1]
-    return fit([sample_variance(ys) for ys in series], [len(ys) - 1 for ys in series])
 
 
 def _notes(rungs: Sequence[Rung]) -> Iterator[str]:

@@ -96,9 +96,11 @@ class Child:
 
     def go_on(self) -> None:
         """Ends one wait of the child's, this one or the next. Of one that has ended, hearing it tells."""
-        assert self._process.stdin is not None
+        stdin = self._process.stdin
+        assert stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._process.stdin.fileno(), b"\n")
+            if not stdin.closed:
+                os.write(stdin.fileno(), b"\n")
 
     def hear_until(self, kind: str, silence_s: float | None = None) -> None:
         """Passes over the events up to the first of this kind, or to the child's end. Raises ChildError as hear does,

@@ -5,6 +5,7 @@ Workers of launches that follow each other may import their engine ahead of thei
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ class Turns:
         return self._now
 
     def await_next(self) -> None:
-        """Until the next one has imported its engine, or has failed to, which its own turn tells."""
+        """Until the next one has imported its engine, or has failed to or hangs, which its own turn tells."""
         if self._next is not None:
             self._next.await_imported()
 
@@ -89,6 +90,7 @@ class Worker:
 
     def __init__(self, plan: LaunchPlan, python: str, log: Path | None) -> None:
         self._silence_s = plan.silence_s
+        self._hung: ChildError | None = None
         module = "tokgate.worker"
         if plan.server is not None:
             plan = replace(plan, server=replace(plan.server, python=python))
@@ -102,10 +104,15 @@ class Worker:
         self._child.go_on()
 
     def await_imported(self) -> None:
-        self._child.hear_until("imported", self._silence_s)
+        try:
+            self._child.hear_until("imported", self._silence_s)
+        except ChildError as error:
+            self._hung = error
 
     def hear(self, on_event: Callable[[Event], None]) -> None:
         """Until it ends. Raises ChildError if it fails."""
+        if self._hung is not None:
+            raise self._hung
         self._child.hear(on_event, self._silence_s)
 
     def close(self) -> None:
@@ -163,7 +170,7 @@ def run_launch(
 
 
 def _remedy(error: str) -> str:
-    if "out of memory" not in error.lower():
+    if not re.search(r"OutOfMemory|CUDA out of memory|not enough memory|MemoryError", error):
         return ""
     return "; use a smaller batch, a smaller precision or more GPUs, or stop who else holds memory (tokgate doctor)"
 

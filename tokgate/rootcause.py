@@ -31,9 +31,15 @@ def first_exception(log: str) -> str | None:
 def with_cause(message: str, log: str) -> str:
     """`message` and the first exception of the log, where the message is not that one itself."""
     cause = first_exception(log)
-    if cause is None or cause in message or message in cause:
+    if cause is None or cause in message or message in cause or _bare(cause) in message:
         return message
     return f"{message}; the first error in its log: {cause}"
+
+
+def _bare(exception: str) -> str:
+    """As who raised it says it: without the module of its type, as tracebacks have it."""
+    kind, colon, text = exception.partition(":")
+    return f"{kind.rpartition('.')[2]}{colon}{text}"
 
 
 def in_a_line(why: str) -> str:

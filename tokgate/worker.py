@@ -11,7 +11,7 @@ environment. Events go to standard output, one JSON object a line:
     accuracy  distance of the logits from the FP32 reference on the same weights
     round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters and
               its KV cache's blocks, and what disturbed it, if anything
-    done      seconds in all, inside rounds that count, and inside discarded ones
+    done      seconds since its turn came, inside rounds that count, and inside discarded ones
     error     why nothing more comes
 """
 

@@ -9,9 +9,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.unit.gone import is_gone
 from tokgate.child import Child, ChildError, Event, run_child
 
 pytestmark = pytest.mark.unit
@@ -75,7 +75,7 @@ def test_a_child_that_is_left_while_it_waits_is_ended(tmp_path: Path) -> None:
     )
     with Child(script(tmp_path, body)) as child:
         child.hear_until("up", silence_s=20)
-    assert _gone(int(pid_file.read_text()))
+    assert is_gone(int(pid_file.read_text()))
 
 
 def test_a_child_that_ends_early_is_an_error(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_error_in_the_listener_kills_the_child(tmp_path: Path) -> None:
     """
     with pytest.raises(KeyboardInterrupt):
         run_child(script(tmp_path, body), listen)
-    assert all(_gone(pid) for pid in heard[0]["pids"])
+    assert all(is_gone(pid) for pid in heard[0]["pids"])
 
 
 def test_a_child_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_child_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> N
         run_child(script(tmp_path, body), heard.append, silence_s=2.0)
     assert "reported nothing for 2 s after its event 'up'" in str(error.value)
     assert "the last thing it said" in error.value.tail
-    assert all(_gone(pid) for pid in heard[0]["pids"])
+    assert all(is_gone(pid) for pid in heard[0]["pids"])
 
 
 def test_a_child_that_never_says_a_word_is_stopped(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_what_a_dead_child_leaves_behind_is_ended(tmp_path: Path) -> None:
     heard: list[Event] = []
     with pytest.raises(ChildError, match="SIGKILL"):
         run_child(script(tmp_path, body), heard.append)
-    assert _gone(heard[0]["pid"])
+    assert is_gone(heard[0]["pid"])
 
 
 def test_what_a_killed_child_forked_does_not_outlive_it(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_what_a_killed_child_forked_does_not_outlive_it(tmp_path: Path) -> None:
     """
     with pytest.raises(ChildError, match="SIGKILL"):
         run_child(script(tmp_path, body), heard.append)
-    assert _gone(heard[0]["pid"])
+    assert is_gone(heard[0]["pid"])
 
 
 def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
@@ -251,16 +251,4 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert all(map(_gone, pids))
-
-
-def _gone(pid: int) -> bool:
-    try:
-        process = psutil.Process(pid)
-        if process.status() != psutil.STATUS_ZOMBIE:
-            process.wait(timeout=20)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        return False
-    return True
+    assert all(map(is_gone, pids))

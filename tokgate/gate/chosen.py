@@ -7,8 +7,9 @@ from collections.abc import Container, Mapping, Sequence
 from tokgate.gate.fingerprint import ABSENT
 from tokgate.session import Session
 
-# vLLM sizes its KV cache by the memory that it finds free: a size that differs by less is the same choice.
-_SAME_NUMBER = 0.05
+# vLLM sizes its KV cache by the memory that it finds free: one that differs by less is the same choice.
+_SIZED = ("kv_cache_tokens", "num_gpu_blocks")
+_SAME_SIZE = 0.05
 
 
 def chosen(session: Session, scenario: str) -> dict[str, str]:
@@ -40,13 +41,13 @@ def choice_changes(now: Mapping[str, str], accepted: Sequence[Mapping[str, str]]
     for name in sorted({*history[-1], *now}):
         seen = [choices.get(name, ABSENT) for choices in history]
         value = now.get(name, ABSENT)
-        if not any(_same(value, before) for before in seen):
+        if value not in seen and not (name in _SIZED and any(_same_size(value, before) for before in seen)):
             found.append(f"the engine's {name} {seen[-1]} -> {value}")
     return found
 
 
-def _same(one: str, other: str) -> bool:
+def _same_size(one: str, other: str) -> bool:
     try:
-        return abs(float(one) - float(other)) <= _SAME_NUMBER * abs(float(other))
+        return abs(float(one) - float(other)) <= _SAME_SIZE * abs(float(other))
     except ValueError:
-        return one == other
+        return False

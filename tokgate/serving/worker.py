@@ -256,6 +256,8 @@ def measure(plan: LaunchPlan, emit: Emit) -> None:
 
 
 def main(argv: list[str]) -> int:
+    # Beside the plan, where they go with it: whoever kills a worker leaves it no time to clear up.
+    tempfile.tempdir = str(Path(argv[0]).resolve().parent) if argv else None
     return run_worker("tokgate.serving.worker PLAN", argv, measure)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 _SCRIPT = """#!{python}
 import os, signal, subprocess, sys, time
-options = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
 print("fake vLLM starts", flush=True)
 {before}
+options = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
 os.execv("{python}", [
     "{python}", "-m", "tokgate", "stub-server", "--port", options["port"],
     "--served-model-name", options["served-model-name"], *{stub!r},

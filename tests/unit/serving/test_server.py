@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,11 +12,12 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
-from tokgate.serving.server import Server, ServerCommand, free_port
+from tokgate.serving.server import HOST, Server, ServerCommand, free_port
 
 pytestmark = pytest.mark.unit
 
@@ -24,6 +26,12 @@ START_S = 60.0
 ORPHAN = """
 orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 open({path!r}, "w").write(str(orphan.pid))
+"""
+HELD = """
+from pathlib import Path
+from tokgate.serving.vllm_cli import HOLD, hold
+open({pid!r}, "w").write(str(os.getpid()))
+sys.argv = hold(Path(os.environ[HOLD]))
 """
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 OWNER = """
@@ -97,17 +105,44 @@ def test_one_that_never_gets_ready_is_told_with_the_time_it_had(tmp_path: Path) 
 
 
 def test_one_that_is_held_starts_when_it_is_told_and_ends_untold(tmp_path: Path) -> None:
-    before = "from pathlib import Path; from tokgate.serving.vllm_cli import HOLD, hold; hold(Path(os.environ[HOLD]))"
     for told in (False, True):
         folder = tmp_path / str(told)
         folder.mkdir()
-        with Server(command(tmp_path, before=before), hold=folder) as server:
+        with Server(command(tmp_path, before=HELD.format(pid=str(folder / "pid"))), hold=folder) as server:
             server.wait_imported(START_S)
             assert server.tail().endswith("fake vLLM starts")
             if told:
                 server.go_on()
                 server.wait_ready(START_S)
+        assert is_gone(int((folder / "pid").read_text()))
         server.stop()
+
+
+def test_one_that_is_held_starts_on_a_port_that_is_free_when_it_is_told(tmp_path: Path) -> None:
+    """The one of its command may be another's by then."""
+    asked = command(tmp_path, before=HELD.format(pid=str(tmp_path / "pid")))
+    with socket.create_server((HOST, asked.port)), Server(asked, hold=tmp_path) as server:
+        server.wait_imported(START_S)
+        server.go_on()
+        server.wait_ready(START_S)
+        assert server.base_url != f"http://{HOST}:{asked.port}"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_a_killed_keeper_kept_goes_too(tmp_path: Path, held: bool) -> None:
+    own = tmp_path / "pid"
+    before = HELD.format(pid=str(own)) if held else f"open({str(own)!r}, 'w').write(str(os.getpid()))"
+    with Server(command(tmp_path, before=before), hold=tmp_path if held else None) as server:
+        if held:
+            server.wait_imported(START_S)
+        else:
+            server.wait_ready(START_S)
+        keeper = psutil.Process(int(own.read_text())).parent()
+        assert keeper is not None
+        keeper.kill()
+        with pytest.raises(MeasurementError, match="the server died of SIGKILL"):
+            until(lambda: bool(server.check()))
+    assert until(lambda: is_gone(int(own.read_text())))
 
 
 def test_one_that_never_imports_is_told_with_the_time_it_had(tmp_path: Path) -> None:

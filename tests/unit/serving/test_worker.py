@@ -150,7 +150,7 @@ from pathlib import Path
 from tokgate.serving.vllm_cli import HOLD, hold
 told = os.open({str(told)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 if HOLD in os.environ:
-    hold(Path(os.environ[HOLD]))
+    sys.argv = hold(Path(os.environ[HOLD]))
     os.write(told, b"goes on\\n")
 """
     python = fake_python(tmp_path, before=before)

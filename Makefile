@@ -21,7 +21,7 @@ nightly: $(VENV)/cpu.stamp ## measure and judge the whole matrix, as a gate
 	$(PYTEST) -m cpu --perf-profile nightly --perf-require-baseline
 
 test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on simulated nights
-	$(PYTEST) -n auto
+	$(PYTEST) -n auto --dist worksteal
 	$(BIN)/tokgate prove --quick
 
 e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: ONNX Runtime, vLLM, its server, a Ray cluster

@@ -10,15 +10,6 @@ from typing import Any
 
 import pytest
 
-# Of those that run beside others, minutes each: a worker that came to one last would let the others wait. The third is
-# short, and goes to the worker that has the first: one of its tests asks for the device, which the first holds.
-FIRST = ("test_users.py", "test_vllm_faults.py", "test_genai_decoding.py", "test_generate_killed.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules in the order in which pytest-xdist is to hand them out (--no-loadscope-reorder)."""
-    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:

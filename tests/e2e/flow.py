@@ -59,9 +59,7 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache:
             f"--perf-baselines={folder / 'none'}", f"--junitxml={out / 'junit.xml'}",
             f"--benchmark-json={out / 'benchmark.json'}", *options,
         ]  # fmt: skip
-        done = subprocess.run(
-            command, cwd=ROOT, env=own_environ(), text=True, capture_output=True, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL)
         print(done.stdout, done.stderr)
         (path,) = (out / "sessions").glob("*.json")
         session = sessions.read(path)
@@ -74,11 +72,6 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache:
         if not quiet and not others:
             return Measured(session, done.stdout, out)
     pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
-
-
-def own_environ() -> dict[str, str]:
-    """Of a run that measures: beside others a test is in a worker of pytest-xdist, where nothing would be measured."""
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
 
 
 def check_planned_work(measured: Measured, file: str) -> list[dict[str, Any]]:

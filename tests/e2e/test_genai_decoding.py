@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from flow import GENAI_PYTHON, ROOT, needs_genai, own_environ
+from flow import GENAI_PYTHON, ROOT, needs_genai
 
 from tokgate.child import python_path
 from tokgate.machine.cpumodel import isa
@@ -84,10 +85,12 @@ def test_the_token_that_ends_a_sequence_is_never_made_and_never_fed(probed: dict
 
 def test_without_genai_a_build_says_what_to_install(tmp_path: Path, cache: Path) -> None:
     """In the environment that runs this, which has no need of it."""
+    # A run of its own: beside other tests this one is a worker's of pytest-xdist, where nothing would be measured.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "genai_cpu", "-k", "int8", "--perf-model=tiny", "--perf-profile=smoke",
          f"--perf-cache={cache}", f"--perf-sessions={tmp_path / 'sessions'}"],
-        cwd=ROOT, env=own_environ(), text=True, capture_output=True, stdin=subprocess.DEVNULL,
+        cwd=ROOT, env=environ, text=True, capture_output=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 1
     assert "make genai" in done.stdout

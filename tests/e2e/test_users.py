@@ -45,8 +45,6 @@ def test_generate_serves_its_users(tmp_path: Path, cache: Path) -> None:
     assert "onnx.int8.generate.ramp.c5.p7.o100" in measured.out.split("session:")[-1], "the two are shown side by side"
 
 
-# Its counts are those of every round, disturbed or not, and most of its time is two starts of vLLM.
-@pytest.mark.beside
 @needs_vllm
 def test_vllm_serves_a_hundred(tmp_path: Path, vllm_cache: Path) -> None:
     measured = measure("load_vllm_cpu", tmp_path, f"--perf-python={VLLM_PYTHON}", quiet=False, cache=vllm_cache)

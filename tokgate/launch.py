@@ -170,7 +170,8 @@ def run_launch(
 
 
 def _remedy(error: str) -> str:
-    if not re.search(r"OutOfMemory|CUDA out of memory|not enough memory|MemoryError", error):
+    # Of a killed process that is a guess, see child.py.
+    if not re.search(r"(?<!often the kernel, )out of memory", error, re.IGNORECASE):
         return ""
     return "; use a smaller batch, a smaller precision or more GPUs, or stop who else holds memory (tokgate doctor)"
 

@@ -131,14 +131,12 @@ class Launcher:
         """Makes the launches one after another. Raises MeasurementError, naming whose launch failed."""
         rounds = self._setting.profile.rounds
         plans = self._plans(group, scenarios, artifact, starts)
-        logs = [self._log(group, start.name) for start in starts]
-        early = [
-            (plan, start.python, log) for plan, start, log in zip(plans, starts, logs, strict=True) if plan.in_turn
-        ]
+        launches = [(start, plan, self._log(group, start.name)) for start, plan in zip(starts, plans, strict=True)]
+        early = [(plan, start.python, log) for start, plan, log in launches if plan.in_turn]
         self._progress.start(f"{group.id} {what}", len(starts), rounds * len(scenarios))
         try:
             with Turns(early) as turns:
-                for plan, start, log in zip(plans, starts, logs, strict=True):
+                for start, plan, log in launches:
 
                     def heard(scenario_id: str, shown: str = start.shown) -> None:
                         self._progress.advance(f"{shown} {scenario_id.removeprefix(f'{group.id}.')}")

@@ -66,6 +66,12 @@ def test_users_make_as_many_requests_as_they_come_to_and_each_is_whole(
     assert (ROW.scenario in record.unequal) is not usable
 
 
+@pytest.mark.parametrize("error", ["RuntimeError: CUDA error: out of memory", "torch.OutOfMemoryError: Out of Memory"])
+def test_memory_that_ran_out_is_known_by_its_words(tmp_path: Path, error: str) -> None:
+    with pytest.raises(MeasurementError, match="a smaller batch"):
+        launch(tmp_path, {"event": "error", "message": error}, status=1)
+
+
 def test_memory_that_ran_out_is_told_with_what_to_do(tmp_path: Path) -> None:
     log = (
         "(EngineCore pid=7) ERROR 11-21 18:14:56 [core.py:1510] Traceback (most recent call last):\n"

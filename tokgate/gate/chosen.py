@@ -30,7 +30,7 @@ def choices_of(engine: object, software: Container[str]) -> dict[str, str]:
 
 
 def choice_changes(now: Mapping[str, str], accepted: Sequence[Mapping[str, str]]) -> list[str]:
-    """ "the engine's cudagraph_mode FULL -> NONE": a line for each choice that none of the accepted sessions made.
+    """A line, as `the engine's cudagraph_mode FULL -> NONE`, for each choice that none of the accepted sessions made.
 
     `accepted`: the choices of each of those, the oldest first; empty where it does not tell.
     """

@@ -19,6 +19,7 @@ class Result:
     goal: str
     unit: str = "x"
     signed: bool = False
+    digits: int = 2
 
     def cells(self) -> tuple[str, str, str, str]:
         """Mean and its 95% interval (Student's t): geometric, on logs, but for signed figures."""
@@ -32,4 +33,4 @@ class Result:
         return self.what, f"{self._told(mean)}{self.unit}", interval, self.goal
 
     def _told(self, scaled: float) -> str:
-        return f"{scaled:+.2f}" if self.signed else f"{math.exp(scaled):,.2f}"
+        return f"{scaled:+.{self.digits}f}" if self.signed else f"{math.exp(scaled):,.{self.digits}f}"

@@ -27,6 +27,8 @@ _SIDE = 64
 _STACK = 32
 # 1.6 GFLOP a thread: 20 to 30 ms on a server core with AVX2.
 _PASSES = 96
+# 2 to 5 ms on a server core.
+_LOOPS = 100_000
 
 _QUIET_SHARE = 0.25
 # On two cores of a shared host, probes of quiet minutes spread from 22 to 56 ms beside rounds that agree within 5%:
@@ -45,6 +47,14 @@ def matmul_probe(threads: int) -> float:
             np.matmul(stack, stack, out=product)
 
     return _run_together([work] * threads)
+
+
+def loop_probe() -> float:
+    """Seconds that one thread of Python takes for a fixed loop, some ms: such a thread launches a GPU's kernels."""
+    started = time.perf_counter()
+    for _ in range(_LOOPS):
+        pass
+    return time.perf_counter() - started
 
 
 def read_bandwidth(threads: int, size_bytes: int = 512 << 20, repeats: int = 5) -> float:

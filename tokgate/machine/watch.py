@@ -14,7 +14,7 @@ from tokgate.machine.gpumemory import RELEASE_S, await_free
 from tokgate.machine.gpuuse import GpuLimits, gpu_disturbance
 from tokgate.machine.gpuwatch import GpuSampler
 from tokgate.machine.nvml import driver_session, visible_devices
-from tokgate.machine.probe import ProbeBand, matmul_probe
+from tokgate.machine.probe import ProbeBand, loop_probe, matmul_probe
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
 from tokgate.plan import LaunchPlan
 
@@ -89,7 +89,10 @@ class HostWatch:
 
 
 class GpuWatch:
-    """What the GPUs did, who else was on them, and whether the host had cores left.
+    """What the GPUs did, who else was on them, whether the host had cores left, and how fast one of them was.
+
+    How fast is recorded and judges nothing: a tenant of the same host is seen by it and by nothing else here, but how
+    much of that a round bears depends on what holds the round up.
 
     Raises MeasurementError where others hold the GPUs' memory for longer than `release_s`.
     """
@@ -104,6 +107,7 @@ class GpuWatch:
         self._sampler.open()
 
     def start(self) -> None:
+        self._before_s = loop_probe()
         # Who is on the GPU is asked outside of what counts as the round's use of the CPUs.
         self._sampler.start()
         self._use = RoundWatch()
@@ -112,6 +116,7 @@ class GpuWatch:
     def stop(self) -> Watched:
         use = self._use.stop()
         gpu = self._sampler.stop()
+        after_s = loop_probe()
         faults = [gpu_disturbance(gpu, self._limits), disturbance(use, _HOST_LIMITS)]
-        figures = {"use": asdict(use), "gpu": asdict(gpu)}
+        figures = {"use": asdict(use), "gpu": asdict(gpu), "loop_s": [self._before_s, after_s]}
         return Watched(figures, "; ".join(fault for fault in faults if fault) or None)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from tokgate.report.details import Details, details, launches_of
 from tokgate.report.starts import compiled_anew, starts_text
 from tokgate.report.units import text_of
 from tokgate.session import Session
+
+# Slow probes over fast ones from which on it is told; no verdict depends on it.
+_STEADY = 1.25
 
 
 def heading_facts(session: Session, group: str, scenarios: Sequence[str]) -> str:
@@ -25,14 +31,34 @@ def heading_facts(session: Session, group: str, scenarios: Sequence[str]) -> str
 
 
 def gpu_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[str]:
-    """How near its decode came to the roofline and at what energy, and a cold start; [] on a CPU."""
+    """How near its decode came to the roofline and at what energy, a cold start, an unsteady host; [] on a CPU."""
     if session.machine_kind != "gpu":
         return []
     rows = details(session, group, scenarios)
     facts = [text for text in (_decode(rows), _energy(rows)) if text]
     launches = launches_of(session, group)
     cold = any(map(compiled_anew, launches))
-    return [*(["; ".join(facts)] if facts else []), *([starts_text(launches)] if cold else [])]
+    unsteady = _unsteady_host(launches)
+    return [
+        *(["; ".join(facts)] if facts else []),
+        *([starts_text(launches)] if cold else []),
+        *([unsteady] if unsteady else []),
+    ]
+
+
+def _unsteady_host(launches: Sequence[Mapping[str, Any]]) -> str:
+    """Where a core of the host was not as fast beside one round as beside another: rows that wait for it vary so too.
+
+    From the tenth to the ninetieth of a hundred probes, since a single one may be a blip.
+    """
+    rounds = [event for launch in launches for event in launch.get("rounds", ())]
+    probes_ms = [1e3 * seconds for event in rounds for seconds in event.get("loop_s", ())]
+    if not probes_ms:
+        return ""
+    low, high = np.quantile(probes_ms, (0.1, 0.9))
+    if high <= _STEADY * low:
+        return ""
+    return f"the host was unsteady: one core took {low:.1f}-{high:.1f} ms for the same work beside the rounds"
 
 
 def _decode(rows: Sequence[Details]) -> str:

@@ -8,6 +8,7 @@ from tokgate.machine.memory import peak_rss_bytes
 from tokgate.machine.probe import (
     ProbeBand,
     last_level_cache_bytes,
+    loop_probe,
     matmul_probe,
     matmul_rate,
     measured_peaks,
@@ -20,6 +21,10 @@ pytestmark = pytest.mark.unit
 
 def test_matmul_probe_is_short_and_takes_time():
     assert 0.001 < matmul_probe(2) < 2
+
+
+def test_loop_probe_is_short_and_takes_time():
+    assert 0.0005 < loop_probe() < 1
 
 
 def test_read_bandwidth_is_of_a_plausible_size():

@@ -37,6 +37,7 @@ def host(monkeypatch):
 
     monkeypatch.setattr(watch, "RoundWatch", Scripted)
     monkeypatch.setattr(watch, "matmul_probe", lambda threads: Scripted.probe_s)
+    monkeypatch.setattr(watch, "loop_probe", lambda: Scripted.probe_s)
     return Scripted
 
 
@@ -64,12 +65,23 @@ def test_a_busy_host_disturbs_a_cpu_round_by_share_or_by_probe(host):
     assert "probe 200% slower" in str(made.stop().disturbed)
 
 
-def test_a_gpu_round_has_the_gpu_beside_the_host_and_no_probe(host):
+def test_a_gpu_round_has_the_gpu_beside_the_host_and_how_fast_one_core_was(host):
     seen = round_of(GpuWatch(1, {}, FakeNvml(Board("GPU-1", used_mib=1000))))
     assert seen.disturbed is None
     told = json.loads(json.dumps(seen.figures))
-    assert told.keys() == {"use", "gpu"}
+    assert told.keys() == {"use", "gpu", "loop_s"}
+    assert told["loop_s"] == [0.02, 0.02]
     assert told["gpu"]["memory_bytes"] == 1000 << 20
+
+
+def test_a_slow_core_beside_a_gpu_is_recorded_and_disturbs_nothing(host):
+    made = GpuWatch(1, {}, FakeNvml(Board("GPU-1")))
+    made.settle()
+    made.start()
+    host.probe_s = 0.2
+    seen = made.stop()
+    assert seen.figures["loop_s"] == [0.02, 0.2]
+    assert seen.disturbed is None
 
 
 def test_a_gpu_leaves_others_half_of_the_hosts_cores(host):

@@ -44,3 +44,12 @@ def test_of_several_rows_the_range_is_told() -> None:
 def test_a_cold_start_is_told_and_a_warm_one_is_not() -> None:
     cold = gpu_lines(session(compiled={"triton": 40}), GROUP, [SCENARIO])
     assert cold[1:] == ["start 21 s, compiled anew (triton 40)"]
+
+
+def test_an_unsteady_host_is_told_and_a_blip_is_none() -> None:
+    steady = [{**round_event(0.1), "loop_s": [0.004, 0.0044]} for _ in range(19)]
+    blip = {**round_event(0.1), "loop_s": [0.004, 0.04]}
+    assert not any("unsteady" in line for line in gpu_lines(session(*steady, blip), GROUP, [SCENARIO]))
+    slow = [{**round_event(0.1), "loop_s": [0.008, 0.008]} for _ in range(10)]
+    last = gpu_lines(session(*steady, *slow), GROUP, [SCENARIO])[-1]
+    assert last == "the host was unsteady: one core took 4.0-8.0 ms for the same work beside the rounds"

@@ -2,8 +2,8 @@
 
 Both sides hold vLLM with the plan's settings and take turns, a turn being one generate call: `suite` is the worker
 itself, with all that it does beside a round; `bare` is `LLM.generate` and a clock, as vLLM's documentation shows it.
-A byte on standard input lets it load, which it answers with {"ready": true}; each byte after that is a turn, answered
-with {"total_s": seconds, "output_tokens": count} at least.
+Both import vLLM at once. A byte on standard input lets it load, which it answers with {"ready": true}; each byte after
+that is a turn, answered with {"total_s": seconds, "output_tokens": count} at least.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def suite(plan: LaunchPlan, answers: IO[str]) -> None:
 
 
 def bare(plan: LaunchPlan, answers: IO[str]) -> None:
-    await_parent()
     from vllm import LLM, SamplingParams
 
+    await_parent()
     llm = LLM(model=plan.model_dir, enable_prefix_caching=False, **plan.settings)
     answers.write(READY)
     for _, row in plan.order():

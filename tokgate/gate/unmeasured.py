@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -55,11 +56,7 @@ def unmeasured_notes(
         yield missing_words(missing)
     others = sorted({scenario for scenario, _ in held.gated_keys()} - here - {*missing})
     if others:
-        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-        yield (
-            f"{len(others)} accepted scenarios of this profile are not in this session: "
-            f"{', '.join(others[:_MOST_NAMED])}{more}"
-        )
+        yield f"{len(others)} accepted scenarios of this profile are not in this session: {_named(others)}"
     unheld: dict[str, list[str]] = {}
     for limit in limits:
         if limit.scenario not in here and limit.bound != "reference":
@@ -67,6 +64,16 @@ def unmeasured_notes(
     if unheld:
         told = ", ".join(f"{scenario} ({', '.join(dict.fromkeys(metrics))})" for scenario, metrics in unheld.items())
         yield f"not measured: {told}: their limits were held against nothing"
+
+
+def _named(scenarios: Sequence[str]) -> str:
+    """By themselves if they are few, or by group."""
+    if len(scenarios) <= _MOST_NAMED:
+        return ", ".join(scenarios)
+    groups = Counter(scenario.rsplit(".", 3)[0] for scenario in scenarios)
+    told = ", ".join(f"{count} of {group}" for group, count in list(groups.items())[:_MOST_NAMED])
+    more = sum(list(groups.values())[_MOST_NAMED:])
+    return told + (f" and {more} more" if more else "")
 
 
 def _nights(held: Reference) -> Iterator[_Night]:

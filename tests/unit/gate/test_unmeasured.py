@@ -63,6 +63,15 @@ def test_a_selection_lacks_rows_rightly_and_says_so() -> None:
     assert exit_status([found], require_baseline=True) == 0
 
 
+def test_many_scenarios_that_a_session_lacks_are_told_by_group() -> None:
+    others = [night(20 + number, *ALL, group=f"qwen2.5-7b-dummy.vllm.{name}") for number, name in enumerate("abcd")]
+    (note,) = (note for note in judged(night(9, *ALL), *FIVE, *others).notes if "not in this session" in note)
+    assert note == (
+        "12 accepted scenarios of this profile are not in this session: 3 of qwen2.5-7b-dummy.vllm.a, "
+        "3 of qwen2.5-7b-dummy.vllm.b, 3 of qwen2.5-7b-dummy.vllm.c and 3 more"
+    )
+
+
 def test_the_rows_of_another_matrix_of_the_machine_are_not_missed() -> None:
     """A machine's folder holds offline rows, served ones and those under users; a session is of one matrix."""
     others = [night(number + 20, *ALL, group="qwen2.5-7b-dummy.vllm.fp16") for number in range(5)]

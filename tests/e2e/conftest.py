@@ -11,6 +11,12 @@ from typing import Any
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """vLLM's first, which take minutes: begun last, one of them would run on when all others have ended."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != here or "vllm" not in item.path.name)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell makes what it puts into the background deaf to Ctrl-C, and processes pass that on to their children."""

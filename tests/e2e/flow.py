@@ -59,7 +59,7 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache:
             f"--perf-baselines={folder / 'none'}", f"--junitxml={out / 'junit.xml'}",
             f"--benchmark-json={out / 'benchmark.json'}", *options,
         ]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=ROOT, env=apart(), text=True, capture_output=True, stdin=subprocess.DEVNULL)
         print(done.stdout, done.stderr)
         (path,) = (out / "sessions").glob("*.json")
         session = sessions.read(path)
@@ -74,11 +74,22 @@ def measure(marker: str, folder: Path, *options: str, quiet: bool = True, cache:
     pytest.fail(f"no valid session in {TRIES} tries; the last: {session.reasons}")
 
 
-def check_planned_work(measured: Measured, file: str) -> list[dict[str, Any]]:
-    """To the token, in every round of every row, disturbed or not; and each planned round was tried. The rounds."""
+def apart() -> dict[str, str]:
+    """The environment of a run of its own: beside other tests this one is a worker's of pytest-xdist, where nothing
+    would be measured."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
+
+
+def check_planned_work(measured: Measured, file: str, group: str = "") -> list[dict[str, Any]]:
+    """To the token, in every round of every row, disturbed or not; and each planned round was tried. The rounds.
+
+    `group`: of one alone, whose rows were selected.
+    """
     matrix = load_matrix(ROOT / "scenarios" / file).with_models(lambda shape: "tiny-dummy")
     found: list[dict[str, Any]] = []
     for scenario in matrix.rows("smoke"):
+        if group and scenario.group.id != group:
+            continue
         (launch,) = measured.session.telemetry["groups"][scenario.group.id]["launches"]
         rounds = [event for event in launch["rounds"] if event["scenario"] == scenario.id]
         assert {event["round"] for event in rounds} == set(range(matrix.profile("smoke").rounds))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from flow import GENAI_PYTHON, Measured, check_nights_where_quiet, check_planned_work, measure, needs_genai
+from flow import GENAI_PYTHON, ROOT, Measured, check_nights_where_quiet, check_planned_work, measure, needs_genai
 
 pytestmark = [pytest.mark.e2e, needs_genai]
 
@@ -41,3 +43,14 @@ def test_the_session_says_what_built_and_measured_it(measured: Measured) -> None
 
 def test_a_same_night_passes_and_a_slower_one_fails(measured: Measured, tmp_path: Path) -> None:
     check_nights_where_quiet(measured, tmp_path)
+
+
+def test_without_genai_a_build_says_what_to_install(tmp_path: Path, cache: Path) -> None:
+    """In the environment that runs this, which has no need of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "genai_cpu", "-k", "int8", "--perf-model=tiny", "--perf-profile=smoke",
+         f"--perf-cache={cache}", f"--perf-sessions={tmp_path / 'sessions'}"],
+        cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "make genai" in done.stdout

@@ -29,6 +29,7 @@ import numpy as np
 from tokgate.gate.acceptance import Stamp, entries
 from tokgate.gate.defaults import mean_of, thresholds
 from tokgate.gate.fingerprint import changes_since
+from tokgate.gate.history import Accepted
 from tokgate.gate.scale import change_pct, delta_of, harm, session_value
 from tokgate.session import Row, Session
 
@@ -85,6 +86,7 @@ def _compared(nodes: Mapping[str, Session]) -> dict[str, Standing]:
     rows = {node: {row.key: row for row in session.rows if row.gated} for node, session in nodes.items()}
     shared = [key for key in next(iter(rows.values())) if all(key in found for found in rows.values())]
     ys = {node: [_y(found[key]) for key in shared] for node, found in rows.items()}
+    told = {node: entries([session], shared[0][0], Stamp("", "", "")) for node, session in nodes.items() if shared}
 
     def standing(node: str, session: Session) -> Standing:
         others = [other for other in nodes if other != node]
@@ -102,7 +104,7 @@ def _compared(nodes: Mapping[str, Session]) -> dict[str, Standing]:
             named_from_pct=_pct(max(_margin(own, session.machine_kind), factor(len(nodes)) * _spread(peers))),
             worst=shared[worst],
             worst_pct=_pct(by_row[worst]),
-            odd=_odd(session, [nodes[other] for other in others], shared[0][0]),
+            odd=_odd(session, [entry for other in others for entry in told[other]]),
         )
 
     return {node: standing(node, session) for node, session in nodes.items()}
@@ -130,7 +132,6 @@ def _spread(peers: Sequence[float]) -> float:
     return max(stdev(sorted(peers)[: _kept(len(peers))]), math.ulp(1.0))
 
 
-def _odd(session: Session, peers: Sequence[Session], scenario: str) -> tuple[str, ...]:
+def _odd(session: Session, others: Sequence[Accepted]) -> tuple[str, ...]:
     """Between nodes the gate's question is the same as between nights: what is here that was in none of the others."""
-    others = [entry for peer in peers for entry in entries([peer], scenario, Stamp("", "", ""))]
     return tuple(str(change) for change in changes_since(others, session))

@@ -3,7 +3,8 @@
 With five accepted sessions a row's own variance has four degrees of freedom, and at the level the night
 allows one row it could only show changes several times its noise. The rows of a machine are alike, so their
 variances are taken as draws from one scaled inverse chi-square distribution (d0, s0^2), fitted to the rows
-themselves (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, article 3, section 6.2).
+themselves (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, article 3, section 6.2). scipy.special is imported where it is
+called, see estimate.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
 
 # No timing repeats better than 0.01%; a smaller variance means copied numbers or a coarse clock.
 VARIANCE_FLOOR = 1e-8
@@ -79,6 +79,8 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
     """
     if len(variances) < 2:
         return NO_PRIOR
+    from scipy.special import digamma, polygamma
+
     d = np.asarray(dfs, dtype=np.float64)
     raw = np.asarray(variances, dtype=np.float64)
     s2 = np.maximum(raw, max(VARIANCE_FLOOR, _RELATIVE_FLOOR * float(np.median(raw))))
@@ -97,6 +99,8 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
 
 def trigamma_inverse(x: float) -> float:
     """y with trigamma(y) = x, for x > 0, by Newton's method on 1/trigamma (Smyth 2004, appendix)."""
+    from scipy.special import polygamma
+
     if x > 1e7:
         return 1.0 / math.sqrt(x)
     if x < 1e-6:

@@ -32,15 +32,15 @@ def test_a_required_baseline_that_is_missing_fails(run: Runner) -> None:
     assert run("--perf-require-baseline").status == 1
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_session_like_the_accepted_ones_passes(run: Runner) -> None:
-    run.accept(run().session)
     done = run("--perf-require-baseline", "--perf-strict")
     assert done.status == 0, done.out
     assert "PASS" in done.out
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_slower_one_fails_with_what_moved_and_the_command(run: Runner) -> None:
-    run.accept(run().session)
     done = run(script={"slow": 1.4})
     assert done.status == 1, done.out
     assert "REGRESSED" in done.out
@@ -106,8 +106,8 @@ def test_no_room_is_skipped_with_the_sum_and_the_run_is_no_pass(run: Runner) -> 
     assert done.status == 5, "pytest's status for no tests"
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_row_that_was_accepted_and_no_longer_fits_fails_where_a_baseline_is_required(run: Runner) -> None:
-    run.accept(run().session)
     done = run("--perf-require-baseline", script={"no_room": True})
     assert done.status == 1
     assert "accepted before" in done.out
@@ -127,8 +127,8 @@ def test_an_unexpected_error_leaves_no_valid_session(run: Runner) -> None:
     assert not done.session.valid
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_disturbed_row_does_not_hide_the_verdicts_of_the_others(run: Runner) -> None:
-    run.accept(run().session)
     done = run(script={"disturbed": [FP32]})
     assert "PASS" in done.out
     assert not done.session.valid
@@ -150,8 +150,8 @@ def test_nothing_measured_is_never_a_pass(run: Runner, option: str) -> None:
     assert "passed" not in done.out
 
 
+@pytest.mark.usefixtures("accepted")
 def test_figures_are_in_junit_and_in_pytest_benchmarks_file(run: Runner, tmp_path: Path) -> None:
-    run.accept(run().session)
     done = run(f"--junitxml={tmp_path / 'j.xml'}", f"--benchmark-json={tmp_path / 'b.json'}")
     cases = ElementTree.parse(tmp_path / "j.xml").iter("testcase")
     case = next(case for case in cases if FP32 in case.attrib["name"])
@@ -209,8 +209,8 @@ def test_two_runs_on_one_device_do_not_overlap(run: Runner) -> None:
     assert run().status == 0, "a device that is free again is taken"
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_tampered_baseline_stops_the_gate(run: Runner) -> None:
-    run.accept(run().session)
     (path,) = run.baselines.glob(f"*/{FP32}.json")
     path.write_text(path.read_text().replace('"launches"', '"launches" ', 1).replace("25.", "15.", 1))
     done = run()

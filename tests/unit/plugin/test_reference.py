@@ -48,9 +48,9 @@ def test_an_equal_candidate_passes_by_its_pairs(run: Runner, reference: str) -> 
     assert all(len(row.pairs or []) == 6 for row in done.session.rows)
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_host_that_drifted_is_no_regression(run: Runner, reference: str) -> None:
     """Slower than the accepted sessions, but the reference is as slow: it warns, and passes."""
-    run.accept(run().session)
     done = run(f"--perf-reference={reference}", script=sides(reference, slow=1.4))
     assert done.status == 0, done.out
     assert "DRIFT" in done.out
@@ -60,9 +60,9 @@ def test_a_host_that_drifted_is_no_regression(run: Runner, reference: str) -> No
     assert len(throughput.pairs or []) == 12
 
 
+@pytest.mark.usefixtures("accepted")
 def test_what_the_accepted_sessions_let_pass_is_not_judged_anew(run: Runner, reference: str) -> None:
     """Decode is slower, prefill is not: the time to the first token keeps its verdict of the accepted sessions."""
-    run.accept(run().session)
     done = run(f"--perf-reference={reference}", script=sides(reference, {"slow": 1.0}, slow=1.4))
     assert done.status == 1, done.out
     rows = {row.metric: row for row in done.session.rows if row.scenario == FP32}
@@ -71,8 +71,8 @@ def test_what_the_accepted_sessions_let_pass_is_not_judged_anew(run: Runner, ref
     assert rows["ttft"].pairs is None
 
 
+@pytest.mark.usefixtures("accepted")
 def test_where_the_accepted_sessions_settle_all_no_pair_is_measured(run: Runner, reference: str) -> None:
-    run.accept(run().session)
     done = run(f"--perf-reference={reference}", script={"of": {reference: {"crash": True}}})
     assert done.status == 0, done.out
     assert "reference: not measured" in done.out

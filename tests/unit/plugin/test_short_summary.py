@@ -20,9 +20,9 @@ def summary(done: Run) -> list[str]:
     return lines[first + 1 : last]
 
 
+@pytest.mark.usefixtures("accepted")
 def test_a_log_is_short_and_with_q_only_what_must_be_known(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line a scenario, a heading of at most three a group; with -q a night without a change is its counts alone."""
-    run.accept(run().session)
     log, quiet, slower = run(), run("-q"), run("-q", script={"slow": 1.4})
     assert (log.status, quiet.status, slower.status) == (0, 0, 1), log.out
     lines = summary(log)

@@ -18,7 +18,6 @@ from tokgate import engines
 from tokgate.child import Emit, Event
 from tokgate.enginewatch import engine_watch
 from tokgate.plan import LaunchPlan, PlanRow
-from tokgate.uncollected import import_as_a_child
 from tokgate.workerprocess import run_worker
 from tokgate.workload.prompts import prompts_of
 
@@ -73,7 +72,5 @@ def main(argv: list[str]) -> int:
     return run_worker(usage, argv, lambda plan, emit: trace(plan, Path(argv[1]).resolve(), emit))
 
 
-if __name__ == "__mp_main__":
-    import_as_a_child()
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

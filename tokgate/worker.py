@@ -35,7 +35,6 @@ from tokgate.machine.memory import family_peak_rss_bytes, reset_family_peak_rss
 from tokgate.machine.probe import measured_peaks
 from tokgate.machine.watch import Watch, open_watch
 from tokgate.plan import LaunchPlan, PlanRow
-from tokgate.uncollected import import_as_a_child
 from tokgate.workerprocess import run_worker
 from tokgate.workload.prompts import Tokens, prompts_of
 
@@ -203,7 +202,5 @@ def main(argv: list[str]) -> int:
     return run_worker("tokgate.worker PLAN", argv, measure)
 
 
-if __name__ == "__mp_main__":
-    import_as_a_child()
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

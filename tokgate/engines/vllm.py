@@ -23,12 +23,9 @@ os.environ.update(
     VLLM_NO_USAGE_STATS="1",
 )
 
-from tokgate.uncollected import uncollected
-
-with uncollected():
-    import torch
-    import vllm
-    from vllm import LLM, SamplingParams  # here, or vLLM would import most of itself when they are first named
+import torch
+import vllm
+from vllm import LLM, SamplingParams  # here, or vLLM would import most of itself when they are first named
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens

@@ -17,7 +17,6 @@ from tokgate.child import child_events
 from tokgate.errors import InputError
 from tokgate.machine.memory import peak_rss_bytes
 from tokgate.models.hub import scrub
-from tokgate.uncollected import uncollected
 
 # Step -> module:function, called with (emit, **arguments) and returning what is worth noting.
 STEPS = {
@@ -39,9 +38,7 @@ def main(argv: list[str]) -> int:
     try:
         request = json.loads(Path(argv[0]).read_text())
         module, _, function = STEPS[request["step"]].partition(":")
-        with uncollected():
-            step = getattr(import_module(module), function)
-        meta = step(emit, **request["arguments"])
+        meta = getattr(import_module(module), function)(emit, **request["arguments"])
     except Exception as error:
         print(scrub(traceback.format_exc()), file=sys.stderr)
         known = isinstance(error, InputError)

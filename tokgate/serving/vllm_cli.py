@@ -17,10 +17,7 @@ import importlib.metadata
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-
-from tokgate.uncollected import import_as_a_child, uncollected
 
 HOLD = "TOKGATE_HOLD"
 IMPORTED, GO_ON = "imported", "go-on"
@@ -42,7 +39,9 @@ def _version(distribution_name: str) -> str:
 def hold(folder: Path) -> list[str]:
     """The arguments, with the port that it was told."""
     parent = os.getppid()
-    _import(_EARLY)
+    for module in _EARLY:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     (folder / IMPORTED).touch()
     while not (folder / GO_ON).exists():
         if os.getppid() != parent or not folder.exists():
@@ -52,21 +51,10 @@ def hold(folder: Path) -> list[str]:
     return [f"--port={port}" if word.startswith("--port=") else word for word in sys.argv]
 
 
-def _import(modules: Sequence[str]) -> None:
-    with uncollected():
-        for module in modules:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module)
-
-
-if __name__ == "__mp_main__":
-    import_as_a_child()
 if __name__ == "__main__":
     importlib.metadata.version = _version
     if folder := os.environ.pop(HOLD, ""):
         sys.argv = hold(Path(folder))
-    # What each command imports before it knows which of them it is.
-    _import(_EARLY[:1])
     from vllm.entrypoints.cli.main import main
 
     main()

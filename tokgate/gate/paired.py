@@ -118,8 +118,7 @@ def paired_prior(rows: Sequence[Row]) -> Prior:
     pairs = len(series[0])
     kept = pairs - 2 * trimmed_count(pairs)
     residuals: NDArray[np.float64] = np.array([_winsorized_residuals(values) for values in series])
-    # To the scale of `winsorized_variance`, which divides by h - 1.
-    share = common_share(residuals * math.sqrt((pairs - 1) / (kept - 1)), prior.s0_squared)
+    share = common_share(residuals)
     return Prior(prior.d0, prior.s0_squared, prior.d_total, share, kept)
 
 

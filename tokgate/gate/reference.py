@@ -17,6 +17,10 @@ from tokgate.gate.variance import NO_PRIOR, Prior, common_share, fit
 from tokgate.session import Row, Session
 
 Key = tuple[str, str]
+# Rows to their session values, on the y scale, by session id.
+_Known = dict[Key, dict[str, float]]
+# Of fewer rows the variances say too little of how variances differ.
+_ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,16 @@ class Past:
 
 @dataclass(frozen=True)
 class Reference:
-    """`entries`: comparable sessions by scenario, oldest first; `refusals`: why a scenario has none."""
+    """`entries`: comparable sessions by scenario, oldest first; `refusals`: why a scenario has none.
+
+    `priors`: by metric, what is known of a row's variance before its own sessions are seen; `prior`: of all metrics.
+    """
 
     baselines: Baselines
     entries: Mapping[str, list[Accepted]]
     refusals: Mapping[str, str]
     prior: Prior
+    priors: Mapping[str, Prior]
 
     def past(self, row: Row) -> list[Past]:
         """The accepted sessions that hold this row in the same unit and direction."""
@@ -56,6 +64,9 @@ class Reference:
             f"accepted values are in {stored[-1].unit}, {stored[-1].better} is better, and this one is in "
             f"{row.unit}, {row.better} is better; accept anew with --replace"
         )
+
+    def prior_of(self, metric: str) -> Prior:
+        return self.priors.get(metric, self.prior)
 
     def gated_keys(self) -> set[Key]:
         """The rows that the newest accepted session of their scenario gates."""
@@ -92,7 +103,13 @@ def reference(session: Session, baselines: Baselines) -> Reference:
         for scenario in {row.scenario for row in session.rows}
         if not entries.get(scenario)
     }
-    return Reference(baselines, entries, refusals, _prior(session, baselines, entries))
+    known = _session_values(baselines, entries, _launches(session))
+    own = _connected(known, {row.scenario for row in session.rows})
+    priors = {
+        metric: _prior(_first_enough(_of(own, metric), _of(known, metric), own, known))
+        for metric in {row.metric for row in session.rows if row.gated}
+    }
+    return Reference(baselines, entries, refusals, _prior(_first_enough(own, known)), priors)
 
 
 def _refusal(
@@ -114,38 +131,56 @@ def _refusal(
     return f"no accepted session of {scenario} on {session.machine_id}; accept at least 5 nights with tokgate accept"
 
 
-def _prior(session: Session, baselines: Baselines, entries: Mapping[str, list[Accepted]]) -> Prior:
-    """Fits the variances of all gated rows accepted here, taking as many launches as the session has."""
-    launches = min((len(row.launches) for row in session.rows if row.gated), default=1)
-    rows = [values for values in _session_values(baselines, entries, launches) if len(values) >= 2]
-    variances = [sample_variance(list(values.values())) for values in rows]
-    prior = fit(variances, [len(values) - 1 for values in rows])
+def _launches(session: Session) -> int:
+    return min((len(row.launches) for row in session.rows if row.gated), default=1)
+
+
+def _prior(known: _Known) -> Prior:
+    """Fits the variances of these rows; in an order of its own, so that sums come out alike."""
+    rows = [known[key] for key in sorted(known)]
+    prior = fit([sample_variance(list(values.values())) for values in rows], [len(values) - 1 for values in rows])
     if prior is NO_PRIOR:
         return prior
     ids = sorted({name for values in rows for name in values})
     residuals = np.array([[values.get(name, math.nan) for name in ids] for values in rows])
     residuals -= np.nanmean(residuals, axis=1, keepdims=True)
-    share = common_share(residuals, prior.s0_squared)
-    return Prior(prior.d0, prior.s0_squared, prior.d_total, share, len(ids))
+    return Prior(prior.d0, prior.s0_squared, prior.d_total, common_share(residuals), len(ids))
 
 
-def _session_values(
-    baselines: Baselines, entries: Mapping[str, list[Accepted]], launches: int
-) -> list[dict[str, float]]:
-    """For each gated row its session values on the y scale, by session id."""
-    found = []
+def _session_values(baselines: Baselines, entries: Mapping[str, list[Accepted]], launches: int) -> _Known:
+    """Of each gated row with two sessions or more: its session values on the y scale, by session id.
+
+    Taking as many launches as the session has.
+    """
+    found: _Known = {}
     for scenario, stored in entries.items():
         newest = stored[-1].rows if stored else {}
         for metric, like in newest.items():
             if like.gated:
-                found.append(
-                    {
-                        entry.id: fastest_half(baselines.launch_ys[scenario, entry.id, metric][:launches])
-                        for entry in stored
-                        if (row := entry.rows.get(metric)) is not None and _alike(row, like)
-                    }
-                )
+                values = {
+                    entry.id: fastest_half(baselines.launch_ys[scenario, entry.id, metric][:launches])
+                    for entry in stored
+                    if (row := entry.rows.get(metric)) is not None and _alike(row, like)
+                }
+                if len(values) >= 2:
+                    found[scenario, metric] = values
     return found
+
+
+def _connected(known: _Known, scenarios: set[str]) -> _Known:
+    """The rows that were measured in one session with one of these: those of the same matrix."""
+    ids = {name for (scenario, _), values in known.items() if scenario in scenarios for name in values}
+    return {key: values for key, values in known.items() if not ids.isdisjoint(values)}
+
+
+def _of(known: _Known, metric: str) -> _Known:
+    """Metrics differ in their noise by an order of magnitude: rows of another say little of a row's."""
+    return {key: values for key, values in known.items() if key[1] == metric}
+
+
+def _first_enough(*known: _Known) -> _Known:
+    """The first that has rows enough to learn from, the nearest coming first; else the last."""
+    return next((rows for rows in known if len(rows) >= _ENOUGH), known[-1])
 
 
 def _alike(row: StoredRow, other: StoredRow) -> bool:

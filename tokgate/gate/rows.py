@@ -54,7 +54,7 @@ def case_of(row: Row, reference: Reference, kind: str) -> Case | None:
     past = reference.past(row)
     if not past:
         return None
-    prior = reference.prior if row.gated else NO_PRIOR
+    prior = reference.prior_of(row.metric) if row.gated else NO_PRIOR
     comparison = compare(ys_of(row, row.launches), [item.ys for item in past], prior)
     return Case(row, past, thresholds(row, kind), prior, comparison)
 

@@ -58,11 +58,12 @@ class Prior:
         return Moderated(math.sqrt(max(pooled, VARIANCE_FLOOR)), self._effective(min(self.d0 + df, self.d_total)))
 
     def _effective(self, df: float) -> float:
-        """Satterthwaite's: however many the rows, a night's own effect is known from the nights alone."""
+        """Satterthwaite's: however many the rows, a night's own effect is known from the nights alone. Never more than
+        `df`: it is of one variance that is known in two parts, and a row's moderated one was never known so."""
         if self.common_share == 0 or self.nights < 2:
             return df
         share = self.common_share
-        return 1.0 / ((1.0 - share) ** 2 / df + share**2 / (self.nights - 1))
+        return min(df, 1.0 / ((1.0 - share) ** 2 / df + share**2 / (self.nights - 1)))
 
 
 NO_PRIOR = Prior(d0=0.0, s0_squared=0.0, d_total=0.0)
@@ -73,9 +74,9 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
 
     Method of moments on log variances: e = log s^2 - digamma(d/2) + log(d/2) has mean
     log s0^2 - digamma(d0/2) + log(d0/2) and variance trigamma(d/2) + trigamma(d0/2). One row, or none,
-    gives no prior. Below 5 sessions the rows' dispersion is itself uncertain, and taking it too small lets
-    the noisiest rows raise alarms (2% of nights instead of 1% with 2 sessions and uneven rows); there it is
-    taken up to one standard error larger.
+    gives no prior. Below 6 sessions the rows' dispersion is itself uncertain, and taking it too small lets the
+    noisiest rows raise alarms (2% of nights instead of 1% with 2 sessions and uneven rows); there it is taken larger,
+    by two standard errors with 2 sessions and by half of one with 5.
     """
     if len(variances) < 2:
         return NO_PRIOR
@@ -86,7 +87,7 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
     s2 = np.maximum(raw, max(VARIANCE_FLOOR, _RELATIVE_FLOOR * float(np.median(raw))))
     e = np.log(s2) - digamma(d / 2) + np.log(d / 2)
     spread = float(e.var(ddof=1))
-    caution = min(1.0, max(0.0, 2.0 - float(d.mean()) / 2.0))
+    caution = min(2.0, max(0.0, 2.5 - float(d.mean()) / 2.0))
     spread += caution * spread * math.sqrt(2.0 / (len(e) - 1))
     dispersion = spread - float(polygamma(1, d / 2).mean())
     d_total = float(d.sum())
@@ -115,17 +116,25 @@ def trigamma_inverse(x: float) -> float:
     return float(y)
 
 
-def common_share(residuals: NDArray[np.float64], s0_squared: float) -> float:
-    """The share of the variance that the rows of one session have in common, 0 to 1.
+def common_share(residuals: NDArray[np.float64]) -> float:
+    """The share of the variance that the rows of one session have in common, 0 to 1: how they correlate on average.
 
-    `residuals` [rows, sessions]: y less its row's mean, NaN where a session lacks the row.
+    `residuals` [rows, sessions]: y less its row's mean, NaN where a session lacks the row. Each row is scaled by its
+    own standard deviation first, or the noisiest would speak for all; then two rows of a night have the share as the
+    mean of their product, but for the part of it that their means took (n - 1 of n sessions is left).
     """
     measured = ~np.isnan(residuals)
-    residuals = residuals[:, measured.any(axis=0)]
-    rows, nights = residuals.shape if residuals.size else (0, 0)
-    if rows < 2 or nights < 2 or s0_squared <= 0:
+    counts = measured.sum(axis=1)
+    sums = np.nansum(residuals**2, axis=1)
+    kept = (counts >= 2) & (sums > 0)
+    if kept.sum() < 2:
         return 0.0
-    of_night = np.nanmean(residuals, axis=0)
-    alone = s0_squared / rows
-    between = float((of_night**2).sum()) / (nights - 1)
-    return float(min(1.0, max(0.0, (between - alone) / (s0_squared - alone))))
+    counts = counts[kept]
+    scaled = np.where(measured[kept], residuals[kept], 0.0) / np.sqrt(sums[kept] / (counts - 1))[:, None]
+    rows = measured[kept].sum(axis=0)
+    pairs = float((rows * (rows - 1)).sum())
+    if pairs == 0:
+        return 0.0
+    products = float((scaled.sum(axis=0) ** 2 - (scaled**2).sum(axis=0)).sum()) / pairs
+    sessions = float(counts.mean())
+    return min(1.0, max(0.0, products * sessions / (sessions - 1)))

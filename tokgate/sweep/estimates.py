@@ -89,7 +89,7 @@ def levels(values: Mapping[int, Mapping[int, float]], better: Better) -> dict[in
         for place, (key, each) in enumerate(repeated.items()):
             for number, y in zip(values[key], each, strict=True):
                 residuals[place, numbers.index(number)] = y - math.fsum(each) / len(each)
-        share = common_share(residuals, prior.s0_squared)
+        share = common_share(residuals)
         prior = Prior(prior.d0, prior.s0_squared, prior.d_total, share, len(numbers))
     return {key: _level(each, prior, better) for key, each in ys.items()}
 

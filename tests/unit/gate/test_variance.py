@@ -54,15 +54,15 @@ def test_no_estimate_has_more_degrees_of_freedom_than_the_rows_together():
 
 
 def test_few_sessions_make_the_fit_cautious():
-    """Dispersion of log variances that chance alone explains: from 5 sessions on it is taken as chance."""
+    """Dispersion of log variances that chance alone explains: from 6 sessions on it is taken as chance."""
 
     def fit_by_chance(df):
         z = np.linspace(-1, 1, 24)
         z *= math.sqrt(float(polygamma(1, df / 2)) / z.var(ddof=1))
         return fit((1e-4 * np.exp(z)).tolist(), [df] * 24)
 
-    assert fit_by_chance(1).d0 < fit_by_chance(3).d0 < 20
-    assert math.isinf(fit_by_chance(4).d0)
+    assert fit_by_chance(1).d0 < fit_by_chance(3).d0 < fit_by_chance(4).d0 < 40
+    assert math.isinf(fit_by_chance(5).d0)
 
 
 @pytest.mark.parametrize("variances", [[], [1e-4]])
@@ -83,7 +83,7 @@ def test_copied_numbers_do_not_make_a_perfect_instrument():
 def test_a_stuck_counter_among_noisy_rows_keeps_the_fit_finite():
     prior = fit([0.0, 1e-4, 2e-4, 1e-4, 3e-4], [4.0] * 5)
     assert 0 < prior.d0 < 4
-    assert 1e-6 < prior.s0_squared < 1e-3
+    assert 1e-7 < prior.s0_squared < 1e-3
 
 
 @given(st.lists(st.floats(1e-6, 1e-1), min_size=2, max_size=30), st.floats(0, 1e-1), st.integers(1, 29))
@@ -96,20 +96,49 @@ def test_moderation_lies_between_own_and_prior(variances, own, df):
     assert moderated.df > 0
 
 
+def nights(share, rows=24, count=5, sds=0.01, seed=1):
+    """Residuals of rows that have `share` of their variance in common."""
+    rng = np.random.default_rng(seed)
+    common, alone = rng.normal(size=(1, count)), rng.normal(size=(rows, count))
+    values = np.broadcast_to(sds, rows)[:, None] * (math.sqrt(share) * common + math.sqrt(1 - share) * alone)
+    return values - values.mean(axis=1, keepdims=True)
+
+
 def test_a_common_night_effect_is_known_from_the_nights_alone():
     """24 rows that move together are one observation a night: the degrees of freedom go back to B - 1."""
-    rng = np.random.default_rng(1)
-    together = np.tile(rng.normal(0, 0.01, 5), (24, 1)) + rng.normal(0, 1e-4, (24, 5))
-    together -= together.mean(axis=1, keepdims=True)
-    s0_squared = float((together**2).sum(axis=1).mean() / 4)
-    share = common_share(together, s0_squared)
+    share = common_share(nights(0.9999))
     assert share > 0.95
-    assert Prior(math.inf, s0_squared, 96, share, 5).moderate(s0_squared, 4).df < 5
+    assert Prior(math.inf, 1e-4, 96, share, 5).moderate(1e-4, 4).df < 5
+
+
+def test_a_common_night_effect_never_adds_degrees_of_freedom():
+    """However many nights other rows have had."""
+    prior = Prior(1.2, 1e-4, 100.0, common_share=0.5, nights=12)
+    assert prior.moderate(1e-4, 4).df == pytest.approx(5.2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.8])
+def test_the_common_share_is_how_rows_correlate_however_unlike_their_noise(share):
+    """One row ten times as noisy as another counts as much, and no more."""
+    sds = np.geomspace(0.01, 0.1, 24)
+    found = [common_share(nights(share, sds=sds, seed=seed)) for seed in range(400)]
+    assert float(np.mean(found)) == pytest.approx(share, abs=0.06)
+
+
+def test_rows_that_never_met_have_no_common_share():
+    apart = nights(0.9, rows=4, count=6)
+    apart[:2, :3] = apart[2:, 3:] = math.nan
+    apart -= np.nanmean(apart, axis=1, keepdims=True)
+    together = common_share(apart)
+    assert 0 <= together <= 1
+    lone = np.full((3, 6), math.nan)
+    for row in range(3):
+        lone[row, 2 * row : 2 * row + 2] = (-0.01, 0.01)
+    assert common_share(lone) == 0
 
 
 def test_independent_rows_have_no_common_share():
-    rng = np.random.default_rng(2)
-    apart = rng.normal(0, 0.01, (24, 20))
+    apart = nights(0.0, count=20, seed=2)
     apart[3, 5:] = math.nan
     apart -= np.nanmean(apart, axis=1, keepdims=True)
-    assert common_share(apart, 1e-4) < 0.1
+    assert common_share(apart) < 0.1

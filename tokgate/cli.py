@@ -28,6 +28,7 @@ from tokgate.commands import (
     summary,
     sweep,
 )
+from tokgate.commands.options import CommandParser
 from tokgate.errors import TokgateError
 
 COMMANDS = (accept, judge, report, summary, bench, doctor, prove, ab, sweep, fleet, generate_service, stub_server)
@@ -60,16 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; what a command does not know itself it may pass on, as `fleet` does to pytest."""
-    parser = _parser()
-    args, passed_on = parser.parse_known_args(argv)
-    if passed_on and not getattr(args, "passes_on", False):
-        parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    args: argparse.Namespace
+    args, passed_on = _parser().parse_known_args(argv)
     args.passed_on = passed_on
     return args
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="tokgate", description="Baselines and verdicts for LLM inference performance.", epilog=__doc__
     )
     parser.add_argument("--version", action="version", version=f"tokgate {__version__}")

@@ -71,6 +71,12 @@ def test_sampling_is_sent_where_given_and_extra_keys_win() -> None:
     assert (wishes.extra, wishes.model) == ({"temperature": 0.0, "top_k": 9}, "alias")
 
 
+def test_an_extra_body_may_ask_for_the_stream_that_is_measured() -> None:
+    args = asked("--extra-body", '{"stream": true}')
+    bench_asked.setting(args)
+    assert bench_asked.wishes(args, "m").extra == {"stream": True}
+
+
 def test_one_output_length_is_that_of_any_dataset(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "w1"}')
     for flags in (
@@ -135,9 +141,12 @@ def test_other_bounds_are_refused(bound: str) -> None:
         (["--metric-percentiles", "p99"], "expected numbers from 0 to 100"),
         (["--ramp-up-start-rps", "1"], "need --ramp-up-strategy"),
         (["--ramp-up-strategy", "linear", "--request-rate", "3"], "leave --request-rate out"),
-        (["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "5"], "expected both"),
+        (["--ramp-up-strategy", "linear"], "linear needs both --ramp-up-start-rps and --ramp-up-end-rps: "),
+        (["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "5"], "needs both"),
         (["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "5", "--ramp-up-end-rps", "4"], "the end no lower"),
-        (["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "0", "--ramp-up-end-rps", "4"], "from 1 up"),
+        (["--ramp-up-strategy", "linear", "--ramp-up-start-rps", "0", "--ramp-up-end-rps", "4"], "expected 1 or more"),
+        (["--extra-body", '{"stream": false}'], '"stream": false; expected true, or no such key: TTFT'),
+        (["--extra-body", '{"stream": null}'], '"stream": null; expected true'),
     ],
 )
 def test_what_contradicts_itself_is_refused(flags: list[str], said: str) -> None:

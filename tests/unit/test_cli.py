@@ -210,3 +210,22 @@ def test_a_fault_of_ours_is_no_verdict(
     monkeypatch.setattr("tokgate.judging.judge_session", lambda *args: 1 / 0)
     assert tokgate("judge", tokgate.file(night("first"))) == 70
     assert "a fault of tokgate itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "usage"),
+    [
+        (["judge", "x.json", "--no-such"], "usage: tokgate judge "),
+        (["bench", "serve", "--no-such"], "usage: tokgate bench serve "),
+        (["--no-such", "judge", "x.json"], "usage: tokgate [-h] [--version] COMMAND"),
+    ],
+)
+def test_an_unknown_flag_is_refused_with_the_usage_of_its_command(
+    argv: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(usage)
+    assert "unrecognized arguments: --no-such" in said

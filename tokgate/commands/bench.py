@@ -72,9 +72,13 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _client_fault(result: LoadResult) -> str | None:
-    """With what else this command can do about it."""
-    fault = result.client_fault()
-    return fault and f"{fault}, or more client processes (--processes {result.health.processes + 1})"
+    """With what else this command can do about it, where the client's own work is what made it late."""
+    fault, health = result.client_fault(), result.health
+    if fault is None:
+        return None
+    if health.is_busy:
+        return f"{fault}, or more client processes (--processes {health.processes + 1})"
+    return f"{fault}; it used {health.cpu_share:.1%} of one itself, so something else held the cores it runs on"
 
 
 def _status(measures: Measures, fault: str | None) -> int:

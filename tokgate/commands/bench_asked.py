@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokgate.commands.bench_flags import SAMPLING
 from tokgate.errors import InputError
@@ -39,6 +41,7 @@ def endpoint(args: argparse.Namespace, api_key: str | None) -> Target:
 def setting(args: argparse.Namespace) -> Setting:
     """All but the model and its tokenizer, which the server may have to say."""
     _check_dataset(args)
+    _check_streamed(args.extra_body)
     return Setting(
         backend=args.backend,
         model=args.model or "",
@@ -154,6 +157,14 @@ def _check_dataset(args: argparse.Namespace) -> None:
     random_text.range_ratios(args.random_range_ratio)
 
 
+def _check_streamed(extra_body: Mapping[str, Any]) -> None:
+    if extra_body.get("stream", True) is not True:
+        raise InputError(
+            f'--extra-body: "stream": {json.dumps(extra_body["stream"])}; expected true, or no such key: TTFT, TPOT '
+            "and ITL are the times at which a streamed answer's messages arrive, and without a stream there are none"
+        )
+
+
 def _ramp(args: argparse.Namespace) -> Ramp | None:
     start, end = args.ramp_up_start_rps, args.ramp_up_end_rps
     if args.ramp_up_strategy is None:
@@ -162,10 +173,13 @@ def _ramp(args: argparse.Namespace) -> Ramp | None:
         return None
     if not math.isinf(args.request_rate):
         raise InputError("--ramp-up-strategy sets the rate; leave --request-rate out")
-    if start is None or end is None or not 1 <= start <= end:
+    if start is None or end is None:
         raise InputError(
-            f"--ramp-up-start-rps {start} --ramp-up-end-rps {end}: expected both, from 1 up, the end no lower"
+            f"--ramp-up-strategy {args.ramp_up_strategy} needs both --ramp-up-start-rps and --ramp-up-end-rps: the "
+            "requests a second that it begins and ends with"
         )
+    if not 1 <= start <= end:
+        raise InputError(f"--ramp-up-start-rps {start} --ramp-up-end-rps {end}: expected 1 or more, the end no lower")
     return Ramp(args.ramp_up_strategy, start, end)
 
 

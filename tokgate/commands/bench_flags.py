@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from tokgate.commands.options import CommandParser
+
 DATASETS = ("random", "sharegpt", "custom", "prefix_repetition")
 SAMPLING = {
     "top-p": float, "top-k": int, "min-p": float, "temperature": float, "frequency-penalty": float,
@@ -44,7 +46,7 @@ _UNSUPPORTED = {
 }  # fmt: skip
 
 
-class DashParser(argparse.ArgumentParser):
+class DashParser(CommandParser):
     """Takes --num_prompts for --num-prompts, as vLLM's parser does, and no abbreviations."""
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -1,9 +1,23 @@
-"""Options that several commands take."""
+"""What the parsers of several commands share: options, and how an unknown one is refused."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Refuses what it does not know with its own usage; argparse leaves that to the topmost parser, and its usage.
+
+    A command that passes on what it does not know itself, as `fleet` does to pytest, has the default `passes_on`.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown and not getattr(known, "passes_on", False):
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
 
 def add_baselines(parser: argparse.ArgumentParser) -> None:

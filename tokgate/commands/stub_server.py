@@ -8,6 +8,10 @@ from typing import Any
 _EPILOG = """\
 REQUEST is a request's number, counted from 0 as they arrive, a range (3-7), or every:N for the last of each N.
 /truth tells what was really done and when (?full=1: each write), POST /reset forgets it and counts from 0 again.
+
+It has no tokenizer. Give `tokgate bench serve` one: --tokenizer DIR, the folder of any model, or --tokenizer ORG/NAME
+of the hub. None is needed with --dataset-name custom --dataset-path FILE --skip-tokenizer-init. The stub counts the
+words of a prompt: that bench serve notes other prompt lengths than planned is no fault.
 """
 
 

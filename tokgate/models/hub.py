@@ -47,31 +47,45 @@ def cached_snapshot(hub_id: str, revision: str, cache: Path | None = None) -> Pa
 
 
 def is_reachable(hub_id: str, revision: str, timeout_s: float = REACH_TIMEOUT_S) -> bool:
-    """Whether the hub answers for that revision within `timeout_s` (False where HF_HUB_OFFLINE is set)."""
+    """Whether the hub has that revision, and says so within `timeout_s` (False where HF_HUB_OFFLINE is set)."""
+    status = _status(hub_id, revision, timeout_s)
+    return status is not None and status < 400
+
+
+def is_there(hub_id: str, timeout_s: float) -> bool:
+    """Whether the hub answers at all within `timeout_s`, be it that it has no such model. One try; False offline.
+
+    False too for what can be no name of a model. Where it is False, whatever asks the hub would try again for long.
+    """
+    status = _status(hub_id, "main", timeout_s)
+    return status is not None and status < 500
+
+
+def _status(hub_id: str, revision: str, timeout_s: float) -> int | None:
+    """What the hub answers with when asked for config.json; None where it does not within `timeout_s`."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return False
-    answered: list[bool] = []
+        return None
+    answered: list[int] = []
 
     def ask() -> None:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # re-exported lazily
 
-        url = hf_hub_url(hub_id, "config.json", revision=revision)
         try:
+            url = hf_hub_url(hub_id, "config.json", revision=revision)
             response = get_session().head(url, headers=build_hf_headers(), timeout=timeout_s)
-        except Exception:  # any answer but a good one, whatever library it comes from, means no hub
+        except Exception:  # whatever went wrong, and whatever library it comes from: no answer
             return
         # The hub's own helpers would retry for half a minute, and say so on the terminal.
-        if response.status_code < 400:
-            answered.append(True)
+        answered.append(response.status_code)
 
     # Looking up a host name knows no timeout, hence the thread.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout_s)
-    return bool(answered)
+    return answered[0] if answered else None
 
 
 def fetch_config(hub_id: str, revision: str, cache: Path | None = None) -> dict[str, Any]:

@@ -151,8 +151,10 @@ class Answer:
 
 
 def quoted(data: bytes) -> str:
-    """The beginning of what a server sent, for a message."""
-    text = data[: 4 * _QUOTED].decode("utf-8", "replace")
+    """The beginning of what a server sent, for a message: one line, with escapes (\\x03) for what is not printable."""
+    decoded = data[: 4 * _QUOTED].decode("utf-8", "backslashreplace")
+    # An answer must not steer the terminal, nor break the table that it is told in.
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in decoded)
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 

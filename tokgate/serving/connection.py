@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
         content = self._headers.get(b"content-type", b"").decode("latin-1")
         expected = "text/event-stream" if stream else "application/json"
         if status == 429:
-            wait = self._headers.get(b"retry-after", b"none").decode("latin-1")
+            wait = quoted(self._headers.get(b"retry-after", b"none"))
             return Fault(Failure.HTTP_429, f"HTTP 429, Retry-After: {wait}")
         if 400 <= status < 600:
             return Fault(Failure.HTTP_4XX if status < 500 else Failure.HTTP_5XX, f"HTTP {status}")

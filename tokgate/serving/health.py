@@ -11,6 +11,8 @@ import numpy as np
 
 # Beyond this an event loop falls behind in every burst.
 _MAX_CPU_SHARE = 0.9
+# Below half of that it waits most of the time: not its own work makes it late, and to divide that work does not help.
+_BUSY_CPU_SHARE = _MAX_CPU_SHARE / 2
 # Of the mean TTFT: half of what the gate takes for the same on a GPU, paired.
 _MAX_TTFT_SHARE = 0.03
 # Of the time between first and last token, so also of TPOT.
@@ -37,6 +39,11 @@ class ClientHealth:
     schedule_lag_p99_s: float
     schedule_lag_max_s: float
     loop_lag_mean_s: float = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its own work may be what makes it late, so that more processes would help."""
+        return self.cpu_share > _BUSY_CPU_SHARE
 
     def fault(self, ttft_s: float, decode_s: float) -> str | None:
         """Why the run measured the client, and what to do; None where it did not.

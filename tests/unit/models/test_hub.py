@@ -62,9 +62,12 @@ def test_a_hub_that_never_answers_is_given_up_in_time(monkeypatch: pytest.Monkey
         assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize(("status", "reachable"), [(200, True), (307, True), (401, False), (404, False)])
-def test_a_hub_is_reachable_if_it_has_the_revision(
-    monkeypatch: pytest.MonkeyPatch, status: int, reachable: bool
+@pytest.mark.parametrize(
+    ("status", "reachable", "there"),
+    [(200, True, True), (307, True, True), (401, False, True), (404, False, True), (503, False, False)],
+)
+def test_a_hub_is_reachable_if_it_has_the_revision_and_there_if_it_answers(
+    monkeypatch: pytest.MonkeyPatch, status: int, reachable: bool, there: bool
 ) -> None:
     class Answer(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -78,7 +81,15 @@ def test_a_hub_is_reachable_if_it_has_the_revision(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         point_to(monkeypatch, server.server_port)
         assert hub.is_reachable("org/name", REVISION, timeout_s=20) is reachable
+        assert hub.is_there("name", timeout_s=20) is there
         server.shutdown()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_can_be_no_name_of_a_model_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.utils.get_session", lambda: pytest.fail("asked"))
+    assert not hub.is_there("/no/such folder", timeout_s=20)
 
 
 def test_a_download_without_safetensors_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.streams import DATA, HEAD, LAST_CHUNK, RESPONSE, chunk, event, exchange, exchanged, message, usage
+from tokgate.serving.answer import quoted
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Request
 
@@ -151,6 +152,21 @@ def test_what_is_no_answer_is_malformed_and_says_why(broken):
     assert record.failure is Failure.MALFORMED
     assert re.search(why, record.detail), record.detail
     assert not usable or broken == "redirect"
+
+
+def test_what_is_quoted_of_an_answer_is_one_line_that_no_terminal_obeys():
+    record, _ = exchanged([b"\x16\x03\x01 no HTTP \xff\x1b[2J\r\n\r\n" + "é".encode()], eof=True)
+    assert record.failure is Failure.MALFORMED
+    assert record.detail.endswith(r": \x16\x03\x01 no HTTP \xff\x1b[2J\r\n\r\né")
+    waiting = HEAD.replace(b"200 OK", b"429 Busy").replace(b"server: uvicorn", b"retry-after: \x9b2J")
+    assert exchanged([waiting], eof=True)[0].detail == r"HTTP 429, Retry-After: \x9b2J"
+
+
+@given(st.binary(max_size=1200))
+def test_a_quotation_is_short_and_printable_whatever_the_bytes(data):
+    text = quoted(data)
+    assert text.isprintable()
+    assert len(text) <= 203
 
 
 @given(st.integers(1, len(RESPONSE) - 1))

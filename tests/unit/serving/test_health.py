@@ -52,6 +52,11 @@ def test_a_client_that_did_not_says_why_and_what_to_do(change, complaint):
     assert fault.endswith("give it a core that nothing else uses")
 
 
+def test_a_client_is_busy_above_half_of_the_limit_of_its_cpu():
+    assert replace(WELL, cpu_share=0.46).is_busy
+    assert not replace(WELL, cpu_share=0.44).is_busy
+
+
 def test_the_same_lag_is_none_where_latencies_are_longer():
     late = replace(WELL, loop_lag_mean_s=0.0025, loop_lag_p99_s=0.02, schedule_lag_p99_s=0.003)
     assert late.fault(ttft_s=1.0, decode_s=10.0) is None

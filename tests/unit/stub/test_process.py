@@ -15,6 +15,15 @@ from tokgate.stub.process import running
 pytestmark = pytest.mark.unit
 
 
+def test_help_says_which_tokenizer_to_measure_it_with(capsys):
+    """It lists the model `stub`, and there is no tokenizer of that name."""
+    with pytest.raises(SystemExit):
+        main(["stub-server", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Give `tokgate bench serve` one: --tokenizer DIR" in said
+    assert "--skip-tokenizer-init" in said
+
+
 def test_it_prints_its_url_does_as_told_and_ends_with_the_block():
     cpu = min(os.sched_getaffinity(0))
     with running(

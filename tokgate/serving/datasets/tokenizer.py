@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokgate.errors import InputError
+from tokgate.models import hub
 
 # So many vLLM makes, and then sends what it has.
 _TRIES_OF_VLLM = 10
 _TRIES = 100
 _MOST_CUT = 8
+# Longer than a slow line takes, and shorter than anybody waits to be told that there is none.
+_HUB_TIMEOUT_S = 5.0
 
 
 class Tokenizer(Protocol):
@@ -31,7 +34,10 @@ class Tokenizer(Protocol):
 
 
 def load(name: str, trust_remote_code: bool = False) -> Tokenizer:
-    """The tokenizer of a local folder or of a model of the hub. Raises InputError where it cannot be had."""
+    """The tokenizer of a local folder or of a model of the hub. Raises InputError where it cannot be had.
+
+    Where the hub does not answer within 5 s its cache alone is read: transformers would try again for most of a minute.
+    """
     try:
         return _from_transformers(name, trust_remote_code)
     except ImportError as error:
@@ -40,7 +46,7 @@ def load(name: str, trust_remote_code: bool = False) -> Tokenizer:
         # transformers trips over a folder without the files of one.
         said = str(error).strip().splitlines() or [type(error).__name__]
         where = "in that folder" if Path(name).is_dir() else "no such folder, and nothing from the hub"
-        why, remedy = f"{where}: {said[0]}", "name the folder of one with --tokenizer DIR"
+        why, remedy = f"{where}: {said[0].rstrip('.')}", "name one with --tokenizer DIR or --tokenizer ORG/NAME"
     raise InputError(
         f"tokenizer {name!r}: {why}; {remedy}, or send a file's prompts as they are with --dataset-name custom "
         "--skip-tokenizer-init"
@@ -53,11 +59,15 @@ def _from_transformers(name: str, trust_remote_code: bool) -> Tokenizer:
 
     # It warns of lengths and of regular expressions that matter to training, not to counting.
     logging.set_verbosity_error()
+    # A folder has all there is of it.
+    local = Path(name).is_dir() or not hub.is_there(name, _HUB_TIMEOUT_S)
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
+            name, trust_remote_code=trust_remote_code, local_files_only=local
+        )
     except ValueError:
         # A class of a newer transformers ("TokenizersBackend"); what it does stands in tokenizer.json.
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(name)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(name, local_files_only=local)
     return tokenizer
 
 

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.unit
         (["--perf-select", "edge"], "known are ens"),
         (["--perf-model", "Qwen/Qwen2.5-0.5B@main"], "40"),
         (["--perf-machine", "../etc"], "--perf-machine"),
-        (["--perf-pairs", "2"], "at least 5"),
         (["--perf-set", "foo"], "expected KEY=VALUE"),
         (["--perf-profile", "nigthly", "-m", "gpu"], "did you mean 'nightly'"),
     ],

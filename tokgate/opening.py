@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokgate.asking import asked_settings, check_judged
 from tokgate.environment import check_interpreter
 from tokgate.errors import InputError
-from tokgate.given import given_settings
 from tokgate.launcher import Progress, Setting
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
@@ -20,14 +20,10 @@ from tokgate.machine.gpu import gpu_fingerprint, used_gpus
 from tokgate.machine.lock import Claim, cpu_device_name, gpu_claims
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
-from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
+from tokgate.options import DEFAULT_PAIRS, Options
 from tokgate.run import DeviceRun
-from tokgate.scenario import SERVICE, Matrix
+from tokgate.scenario import Matrix
 from tokgate.serving.remote import Remote
-from tokgate.session import check_slug
-
-# They decide what has to be held, and what answers.
-_OF_THE_MATRIX = frozenset({"tensor_parallel_size", SERVICE})
 
 
 @dataclass(frozen=True)
@@ -109,15 +105,12 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         machine=option.perf_machine,
         trace=option.perf_trace,
         load_workers=option.perf_load_workers,
-        given=_given(option),
+        given=asked_settings(option),
     )
 
 
 def _check(options: Options) -> None:
-    if options.machine:
-        check_slug("--perf-machine", options.machine)
-    if options.pairs < LEAST_PAIRS:
-        raise InputError(f"{options.pairs} pairs are too few: at least {LEAST_PAIRS}, {DEFAULT_PAIRS} are usual")
+    check_judged(options.machine, options.pairs)
     check_interpreter("the interpreter that builds,", options.builder)
     check_interpreter("the candidate," if options.reference else "the interpreter that measures,", options.python)
     if options.reference:
@@ -126,16 +119,6 @@ def _check(options: Options) -> None:
         options.sessions_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the sessions' folder {options.sessions_dir} cannot be made: {error.strerror}") from None
-
-
-def _given(option: Any) -> dict[str, Any]:
-    """Raises InputError for settings that are not of an engine that is started, or that want other GPUs."""
-    given = given_settings(option.perf_set, "--perf-set")
-    if given and option.perf_base_url:
-        raise InputError("--perf-set is of an engine that is started; one that is there, --perf-base-url, has its own")
-    for key in _OF_THE_MATRIX & given.keys():
-        raise InputError(f"--perf-set {key}: that is of the rows of a matrix; name a matrix or variant that has it")
-    return given
 
 
 def _repeated(option: Any) -> list[str]:

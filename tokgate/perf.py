@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ class Perf:
         self.root = root
         self.command = command
         self.expects_rows = False
+        self._refused: dict[str, str] = {}
         self._terminal = terminal
         self._matrices: dict[str, Matrix] = {}
         self._sources: dict[str, ModelSource] = {}
@@ -47,8 +48,29 @@ class Perf:
         self._page: PageWritten | None = None
 
     def scenarios(self, file: str) -> list[Scenario]:
-        """The rows of scenarios/<file> that the options choose, with the ids of the weights in use."""
-        return self.matrix(file).rows(self.option.perf_profile, self.option.perf_select)
+        """The rows of scenarios/<file> that the options choose, with the ids of the weights in use. Raises InputError,
+        as for a selection that a matrix with selections does not have; one without any has no rows of it.
+        """
+        matrix, profile, selection = self.matrix(file), self.option.perf_profile, self.option.perf_select
+        return matrix.rows(profile, selection) if selection is None or matrix.selections else []
+
+    def no_rows(self, file: str) -> str:
+        """Why the options choose no row of scenarios/<file>, and which profile does."""
+        matrix, profile, selection = self.matrix(file), self.option.perf_profile, self.option.perf_select
+        if selection is not None and not matrix.selections:
+            return f"{file} has no rows of selection {selection}: none of its rows is in a selection"
+        found = [other.name for other in matrix.profiles if matrix.rows(other.name, selection)]
+        of = "" if selection is None else f" of selection {selection}"
+        measures = f"--perf-profile={found[0]} measures them" if found else "nor in any other"
+        return f"{file} has no rows{of} in profile {profile}: {measures}"
+
+    def refuse(self, file: str, why: str) -> None:
+        """Keeps why the rows of a matrix cannot be told; it matters once an item that wants them is to run."""
+        self._refused[file] = why
+
+    def refusals(self, files: Iterable[str]) -> list[str]:
+        """Why the rows of these matrices cannot be told, each reason once."""
+        return list(dict.fromkeys(self._refused[file] for file in files if file in self._refused))
 
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
@@ -119,7 +141,10 @@ class Perf:
     def report(self, terminalreporter: Any) -> None:
         """Prints the table of every device run, and where the session file is."""
         if self.expects_rows and not self.option.collectonly and not self.has_rows:
-            terminalreporter.write_line("tokgate: nothing was measured; this run says nothing of speed", red=True)
+            from tokgate.report.reasons import nothing_measured
+
+            for line in nothing_measured(terminalreporter.stats):
+                terminalreporter.write_line(line, red=True)
         for file, run in self._runs.items():
             if run.measured:
                 from tokgate.report.terminal import write_report

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tokgate.asking import check_options
 from tokgate.errors import TokgateError
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
 from tokgate.perf import Perf
@@ -112,6 +113,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr != "unit":
         # Its summary imports all of hypothesis, 1.3 s, though no measuring test uses it.
         config.pluginmanager.unregister(name="hypothesispytest")
+    try:
+        check_options(config.option)
+    except TokgateError as error:
+        raise pytest.UsageError(str(error)) from None
     config.stash[PERF] = Perf(config.option, config.rootpath, command, _console_writer(config))
 
 
@@ -132,19 +137,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("matrix")
     if marker is None or "scenario" not in metafunc.fixturenames:
         return
+    perf, file = metafunc.config.stash[PERF], marker.args[0]
     try:
-        scenarios = metafunc.config.stash[PERF].scenarios(marker.args[0])
+        scenarios = perf.scenarios(file)
+        why = "" if scenarios else perf.no_rows(file)
     except TokgateError as error:
-        raise pytest.UsageError(str(error)) from None
-    metafunc.parametrize("scenario", scenarios, ids=[scenario.id for scenario in scenarios])
+        why = str(error)
+        if _is_xdist_worker(metafunc.config):
+            raise pytest.Collector.CollectError(why) from None
+        # Refused when all is collected, once, and if it is to be measured at all.
+        perf.refuse(file, why)
+    if why:
+        metafunc.parametrize("scenario", [pytest.param(None, id="no-rows", marks=pytest.mark.skip(reason=why))])
+    else:
+        metafunc.parametrize("scenario", scenarios, ids=[scenario.id for scenario in scenarios])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups run whole, so their items stand together; a suite's item comes last."""
+    """Groups run whole, so their items stand together; a suite's item comes last.
+
+    Raises UsageError where the options are refused by a matrix that is to be measured.
+    """
     items.sort(key=lambda item: item.get_closest_marker("suite") is not None)
     perf = config.stash[PERF]
-    perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
+    matrices = [matrix_of(item) for item in items if item.get_closest_marker("matrix")]
+    if refusals := perf.refusals(matrices):
+        raise pytest.UsageError(*refusals)
+    perf.expects_rows = bool(matrices)
     for item in items:
         scenario = scenario_of(item)
         if scenario is not None:
@@ -206,6 +226,11 @@ def matrix_of(item: pytest.Item) -> str:
     marker = item.get_closest_marker("matrix")
     assert marker is not None, f"{item.nodeid} needs @pytest.mark.matrix('file.toml')"
     return str(marker.args[0])
+
+
+def _is_xdist_worker(config: pytest.Config) -> bool:
+    """A worker has no terminal, and its controller takes a UsageError for a crash of pytest."""
+    return hasattr(config, "workerinput")
 
 
 def _console_writer(config: pytest.Config) -> Any:

@@ -127,12 +127,16 @@ class Matrix:
                 return profile
         raise InputError(unknown("profile", name, [profile.name for profile in self.profiles]))
 
+    @property
+    def selections(self) -> list[str]:
+        """The names of all selections that have rows here."""
+        return sorted({name for row in self.scenarios for name in row.selections})
+
     def rows(self, profile: str, selection: str | None = None) -> list[Scenario]:
         """The scenarios of a profile, in the order of the file. Raises InputError for an unknown name."""
         only_quick, scale = self.profile(profile).only_quick, self.profile(profile).time_scale
-        known = sorted({name for row in self.scenarios for name in row.selections})
-        if selection is not None and selection not in known:
-            raise InputError(unknown("selection", selection, known))
+        if selection is not None and selection not in self.selections:
+            raise InputError(unknown("selection", selection, self.selections))
         return [
             _hurried(row, scale)
             for row in self.scenarios

@@ -16,12 +16,10 @@ from typing import Any
 from tokgate.errors import MeasurementError, NoDeviceError, TokgateError
 from tokgate.machine import lock
 from tokgate.machine.check import Check
-from tokgate.machine.files import REAL_ROOT, read_text
+from tokgate.machine.files import REAL_ROOT
 from tokgate.machine.gpuprocesses import foreign_now
-from tokgate.machine.nvml import Device, driver_session, optional, visible_devices
+from tokgate.machine.nvml import NO_GPU, Device, driver_seen, driver_session, optional, visible_devices
 
-_DRIVER_FILE = "proc/driver/nvidia/version"
-_DRIVER_DEVICE = "dev/nvidiactl"
 # What is in use of a GPU on which nothing runs: the driver's own, up to 1 GB with ECC on an H200.
 _IDLE_BYTES = 1 << 30
 # Turing. vLLM 0.19 and later, and the builds of torch that they want, leave out what came before: V100 is 7.0.
@@ -49,14 +47,14 @@ STACKS = (
 def gpu_checks(root: Path = REAL_ROOT, lock_folder: Path | None = None, nvml: Any = None) -> list[Check]:
     """One line where there is no GPU; else driver, software, and each GPU that the environment shows."""
     try:
-        with driver_session(nvml) as library:
+        with driver_session(nvml, root) as library:
             devices = visible_devices(library, os.environ)
             if not devices:
                 return [Check("gpu", "ok", "none is visible (CUDA_VISIBLE_DEVICES is empty)")]
             return [*_software(library, devices), *_gpus(library, devices, root, lock_folder)]
     except NoDeviceError as error:
-        driver = read_text(root, _DRIVER_FILE) or ((root / _DRIVER_DEVICE).exists() and "a driver that does not answer")
-        return [Check("gpu", "warn", driver.splitlines()[0], str(error)) if driver else Check("gpu", "ok", "no GPU")]
+        driver = driver_seen(root)
+        return [Check("gpu", "warn", driver, str(error)) if driver else Check("gpu", "ok", NO_GPU)]
     except TokgateError as error:
         return [Check("gpu", "warn", "which one to use is not clear", str(error))]
 

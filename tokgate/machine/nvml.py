@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tokgate.errors import InputError, MeasurementError, NoDeviceError
+from tokgate.machine.files import REAL_ROOT, read_text
 
 NOT_SUPPORTED = "not supported"
+NO_GPU = "no GPU"
 CHOOSE = "choose with CUDA_VISIBLE_DEVICES (nvidia-smi -L lists the UUIDs)"
+_DRIVER_FILE = "proc/driver/nvidia/version"
+_DRIVER_DEVICE = "dev/nvidiactl"
+_LOOK_AT = (
+    "expected a GPU and its driver; check that nvidia-smi answers, and in a container that it was started with the "
+    "GPUs (--gpus)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,20 +37,26 @@ class Device:
 
 
 @contextmanager
-def driver_session(nvml: Any = None) -> Iterator[Any]:
+def driver_session(nvml: Any = None, root: Path = REAL_ROOT) -> Iterator[Any]:
     """The library, ready to be asked; `nvml` stands in for it. Raises NoDeviceError without it or a driver."""
-    library = nvml if nvml is not None else _library()
+    library = nvml if nvml is not None else _library(root)
     try:
         library.nvmlInit()
     except library.NVMLError as error:
-        raise NoDeviceError(
-            f"the NVIDIA driver cannot be reached ({error}): expected a GPU and its driver; check that nvidia-smi "
-            "answers, and in a container that it was started with the GPUs (--gpus)"
-        ) from None
+        seen = "" if driver_seen(root) else f"{NO_GPU}: "
+        raise NoDeviceError(f"{seen}the NVIDIA driver cannot be reached ({error}): {_LOOK_AT}") from None
     try:
         yield library
     finally:
         library.nvmlShutdown()
+
+
+def driver_seen(root: Path = REAL_ROOT) -> str | None:
+    """What the kernel below `root` says of an NVIDIA driver, in a line; None where it has none."""
+    said = read_text(root, _DRIVER_FILE)
+    if said:
+        return said.splitlines()[0]
+    return "a driver that does not answer" if (root / _DRIVER_DEVICE).exists() else None
 
 
 def optional(nvml: Any, query: str, *args: Any) -> Any:
@@ -97,10 +112,13 @@ def visible_devices(nvml: Any, environ: Mapping[str, str]) -> list[Device]:
     return found
 
 
-def _library() -> Any:
+def _library(root: Path) -> Any:
     try:
         import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # optional, and it has no types
     except ImportError:
+        if driver_seen(root) is None:
+            # What to install is no help to a host that has nothing to be asked.
+            raise NoDeviceError(f"{NO_GPU}: this host has no NVIDIA driver: {_LOOK_AT}") from None
         raise NoDeviceError(
             "nvidia-ml-py is not installed, so GPUs cannot be told apart: pip install nvidia-ml-py"
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from boards import NO_PERMISSION, NOT_SUPPORTED, Board, FakeNvml
@@ -232,9 +231,3 @@ def test_facts_that_differ_between_gpus_are_recorded_one_by_one():
 def test_without_a_driver_it_says_what_to_look_at():
     with pytest.raises(NoDeviceError, match=r"Driver Not Loaded.*nvidia-smi"):
         used_gpus(None, {}, FakeNvml(driver=False))
-
-
-def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(NoDeviceError, match="pip install nvidia-ml-py"):
-        gpu_fingerprint(None, {})

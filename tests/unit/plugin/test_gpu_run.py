@@ -21,10 +21,10 @@ def gpu(run: Runner, *args: str, absent: str | None = None, count: int = 1, what
 
 
 def test_without_a_gpu_every_item_is_skipped_and_the_run_is_no_pass(run: Runner) -> None:
-    done = gpu(run, "-rs", absent="no GPU is visible; choose with CUDA_VISIBLE_DEVICES")
+    absent = "no GPU is visible; choose with CUDA_VISIBLE_DEVICES"
+    done = gpu(run, absent=absent)
     assert done.status == 5, done.out
-    assert "no GPU is visible" in done.out
-    assert "nothing was measured" in done.out
+    assert f"nothing was measured; this run says nothing of speed:\n  6 skipped: {absent}\n===" in done.out
     assert "passed" not in done.out
     assert not (done.folder / "sessions").exists() or not list((done.folder / "sessions").glob("*.json"))
 
@@ -32,8 +32,24 @@ def test_without_a_gpu_every_item_is_skipped_and_the_run_is_no_pass(run: Runner)
 def test_a_gate_without_its_gpu_fails(run: Runner) -> None:
     done = gpu(run, "--perf-require-baseline", absent="the NVIDIA driver cannot be reached")
     assert done.status == 1, done.out
-    assert "INVALID: nothing can be measured: the NVIDIA driver cannot be reached" in done.out
+    invalid = "INVALID: nothing can be measured: the NVIDIA driver cannot be reached"
+    assert done.out.splitlines().count(invalid) == 6, "each test says it in a line"
+    assert f"  6 errors: {invalid}\n" in done.out
+    assert "During handling" not in done.out
     assert "passed" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        ([], "gpu-qwen2.5-7b.toml has no rows in profile quick: --perf-profile=nightly measures them"),
+        (["--perf-select=ens"], "gpu-qwen2.5-7b.toml has no rows of selection ens: none of its rows is in a selection"),
+    ],
+)
+def test_a_matrix_without_rows_says_what_would_measure_it(run: Runner, args: list[str], why: str) -> None:
+    done = gpu(run, "--perf-require-baseline", *args, what=("-m", "gpu", "tests/gpu/test_offline_qwen_7b.py"))
+    assert done.status == 5, done.out
+    assert f"nothing was measured; this run says nothing of speed:\n  1 skipped: {why}\n===" in done.out
 
 
 def test_a_gate_on_one_gpu_skips_what_was_never_accepted_of_two(run: Runner) -> None:

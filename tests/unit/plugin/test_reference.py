@@ -127,7 +127,7 @@ def test_a_row_whose_pairs_were_disturbed_is_invalid_and_the_others_are_judged(r
 
 def test_too_few_pairs_are_refused(run: Runner, reference: str) -> None:
     done = run(f"--perf-reference={reference}", "--perf-pairs=4")
-    assert done.status == 1
+    assert done.status == 4, "pytest's status for wrong usage"
     assert "4 pairs are too few: at least 5" in done.out
 
 

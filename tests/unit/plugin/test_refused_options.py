@@ -1,0 +1,65 @@
+"""Options that cannot be used, by running pytest with scripted launches: each is named once, and nothing measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from runs import FP32, Runner
+
+from tokgate.models.catalog import load_model
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--perf-profile", "nigthly"], "did you mean 'nightly'"),
+        (["--perf-select", "edge"], "known are ens"),
+        (["--perf-model", "Qwen/Qwen2.5-0.5B@main"], "40"),
+        (["--perf-machine", "../etc"], "--perf-machine"),
+        (["--perf-set", "foo"], "expected KEY=VALUE"),
+        (["--perf-profile", "nigthly", "-m", "gpu"], "did you mean 'nightly'"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_once_however_many_tests_it_is_for(
+    run: Runner, args: list[str], said: str
+) -> None:
+    done = run(*args)
+    assert done.status == 4, "pytest's status for wrong usage"
+    (line,) = [line for line in done.out.splitlines() if line.startswith("ERROR")]
+    assert said in line
+    assert "Traceback" not in done.out
+    assert "nothing was measured" not in done.out
+
+
+def test_an_interpreter_that_is_none_is_told_by_each_test_and_then_once(run: Runner) -> None:
+    done = run("--perf-python", "no-such-python")
+    assert done.status == 1
+    assert "5 errors: the interpreter that builds, no-such-python: no such interpreter" in done.out
+    assert "During handling" not in done.out
+    assert "passed" not in done.out
+
+
+def test_a_matrix_that_is_not_to_be_measured_refuses_nothing(run: Runner) -> None:
+    """No profile of users in vLLM on the CPU is named nightly."""
+    both = ("-m", "cpu or load_vllm_cpu", "tests/cpu", "tests/load_vllm_cpu", "--perf-profile=nightly", "--co", "-q")
+    done = run(*both, "-k", "not users")
+    assert done.status == 0, done.out
+    assert FP32 in done.out
+    refused = run(*both)
+    assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
+
+
+def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "short-model"
+    folder.mkdir()
+    config = {**load_model("tiny").shape.config(), "max_position_embeddings": 54}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    done = run(model=str(folder))
+    assert done.status == 4, "pytest's status for wrong usage"
+    assert "short-model.onnx.fp32.b1.p5.o50 cannot be measured" in done.out
+    assert "ends at 54" in done.out

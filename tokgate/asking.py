@@ -1,0 +1,38 @@
+"""What of a command line can be checked before anything is read or asked: a fault of it is told once, and at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokgate.errors import InputError
+from tokgate.given import given_settings
+from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
+from tokgate.scenario import SERVICE
+from tokgate.session import check_slug
+
+# They decide what has to be held, and what answers.
+_OF_THE_MATRIX = frozenset({"tensor_parallel_size", SERVICE})
+
+
+def check_options(option: Any) -> None:
+    """Raises InputError for options of pytest that no matrix and no machine can do anything with."""
+    check_judged(option.perf_machine, option.perf_pairs)
+    asked_settings(option)
+
+
+def check_judged(machine: str | None, pairs: int) -> None:
+    """Raises InputError for the name of a machine that cannot be one, and for too few pairs."""
+    if machine:
+        check_slug("--perf-machine", machine)
+    if pairs < LEAST_PAIRS:
+        raise InputError(f"{pairs} pairs are too few: at least {LEAST_PAIRS}, {DEFAULT_PAIRS} are usual")
+
+
+def asked_settings(option: Any) -> dict[str, Any]:
+    """Those of --perf-set. Raises InputError where they are not of an engine that is started, or want other GPUs."""
+    given = given_settings(option.perf_set, "--perf-set")
+    if given and option.perf_base_url:
+        raise InputError("--perf-set is of an engine that is started; one that is there, --perf-base-url, has its own")
+    for key in _OF_THE_MATRIX & given.keys():
+        raise InputError(f"--perf-set {key}: that is of the rows of a matrix; name a matrix or variant that has it")
+    return given

@@ -1,4 +1,4 @@
-"""Unchanged nights of a machine's folder as real ones are: two metrics of unlike noise, another matrix on its own nights.
+"""Unchanged nights of a folder as real ones are: two metrics of unlike noise, another matrix on nights of its own.
 
 `tokgate prove` shows the rates themselves, of one matrix; here a defect that multiplies them would show.
 """

@@ -74,9 +74,9 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
 
     Method of moments on log variances: e = log s^2 - digamma(d/2) + log(d/2) has mean
     log s0^2 - digamma(d0/2) + log(d0/2) and variance trigamma(d/2) + trigamma(d0/2). One row, or none,
-    gives no prior. Below 6 sessions the rows' dispersion is itself uncertain, and taking it too small lets the
+    gives no prior. Below 5 sessions the rows' dispersion is itself uncertain, and taking it too small lets the
     noisiest rows raise alarms (2% of nights instead of 1% with 2 sessions and uneven rows); there it is taken larger,
-    by two standard errors with 2 sessions and by half of one with 5.
+    by two standard errors with 2 sessions.
     """
     if len(variances) < 2:
         return NO_PRIOR
@@ -87,7 +87,7 @@ def fit(variances: Sequence[float], dfs: Sequence[float]) -> Prior:
     s2 = np.maximum(raw, max(VARIANCE_FLOOR, _RELATIVE_FLOOR * float(np.median(raw))))
     e = np.log(s2) - digamma(d / 2) + np.log(d / 2)
     spread = float(e.var(ddof=1))
-    caution = min(2.0, max(0.0, 2.5 - float(d.mean()) / 2.0))
+    caution = min(2.0, max(0.0, 2.0 * (4.0 - float(d.mean())) / 3.0))
     spread += caution * spread * math.sqrt(2.0 / (len(e) - 1))
     dispersion = spread - float(polygamma(1, d / 2).mean())
     d_total = float(d.sum())

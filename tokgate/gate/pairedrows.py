@@ -6,7 +6,7 @@ one decides nothing here. It is split over the rows in pairs alone, and judged o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tokgate.gate.defaults import Thresholds, thresholds
@@ -22,17 +22,20 @@ from tokgate.gate.paired import (
 from tokgate.gate.rows import Case, blind_below, undecided_between
 from tokgate.gate.ruling import Levels, Ruling, rule, rule_stored
 from tokgate.gate.scale import change_pct, delta_of, in_words, signed_text, size_text, value_of
-from tokgate.gate.variance import NO_PRIOR, Prior
+from tokgate.gate.variance import ENOUGH_ROWS, NO_PRIOR, Prior
 from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.session import Row, Session
 
 
 @dataclass(frozen=True)
 class PairedNight:
-    """What the rows of a session that were measured in pairs share: the prior of their noise and their level."""
+    """What the rows of a session that were measured in pairs share: what is known of their noise, and their level.
+
+    `priors`: by metric.
+    """
 
     rows: tuple[Row, ...]
-    prior: Prior
+    priors: Mapping[str, Prior]
     level: float
 
     @property
@@ -52,7 +55,11 @@ def paired_night(session: Session, levels: Levels) -> PairedNight:
     """The gated rows in pairs; the level is split over them and, of two or more, their mean."""
     rows = tuple(row for row in session.rows if row.gated and row.pairs)
     tests = len(rows) + (1 if len(rows) > 1 else 0)
-    return PairedNight(rows, paired_prior(rows), levels.night / max(tests, 1))
+    priors = {}
+    for metric in {row.metric for row in rows}:
+        alike = [row for row in rows if row.metric == metric]
+        priors[metric] = paired_prior(alike if len(alike) >= ENOUGH_ROWS else rows)
+    return PairedNight(rows, priors, levels.night / max(tests, 1))
 
 
 def judge_paired_row(
@@ -79,7 +86,7 @@ def judge_paired_row(
     )
     if pairs < MIN_PAIRS:
         return verdict
-    comparison = compare_pairs(row, night.prior if row.gated else NO_PRIOR)
+    comparison = compare_pairs(row, night.priors[row.metric] if row.gated else NO_PRIOR)
     ruling = rule(comparison, row.better, limits, night.level, levels)
     stored_pct = _stored_slowdown_pct(row, case, kind, stored_level, levels)
     ruled = ruling.verdict

@@ -13,14 +13,12 @@ from tokgate.gate.comparison import MAX_SESSIONS, sample_variance
 from tokgate.gate.fingerprint import Difference, stable_differences
 from tokgate.gate.history import Accepted, Baselines, StoredRow
 from tokgate.gate.scale import fastest_half
-from tokgate.gate.variance import NO_PRIOR, Prior, common_share, fit
+from tokgate.gate.variance import ENOUGH_ROWS, NO_PRIOR, Prior, common_share, fit
 from tokgate.session import Row, Session
 
 Key = tuple[str, str]
 # Rows to their session values, on the y scale, by session id.
 _Known = dict[Key, dict[str, float]]
-# Of fewer rows the variances say too little of how variances differ.
-_ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _of(known: _Known, metric: str) -> _Known:
 
 def _first_enough(*known: _Known) -> _Known:
     """The first that has rows enough to learn from, the nearest coming first; else the last."""
-    return next((rows for rows in known if len(rows) >= _ENOUGH), known[-1])
+    return next((rows for rows in known if len(rows) >= ENOUGH_ROWS), known[-1])
 
 
 def _alike(row: StoredRow, other: StoredRow) -> bool:

@@ -1,10 +1,11 @@
-"""Moderated variance: a row's own between-session variance, shrunk toward that of the machine's rows.
+"""Moderated variance: a row's own between-session variance, shrunk toward that of rows like it.
 
 With five accepted sessions a row's own variance has four degrees of freedom, and at the level the night
-allows one row it could only show changes several times its noise. The rows of a machine are alike, so their
-variances are taken as draws from one scaled inverse chi-square distribution (d0, s0^2), fitted to the rows
-themselves (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, article 3, section 6.2). scipy.special is imported where it is
-called, see estimate.py.
+allows one row it could only show changes several times its noise. Rows that were measured together are alike in
+each metric, so their variances are taken as draws from one scaled inverse chi-square distribution (d0, s0^2), fitted
+to the rows themselves (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, article 3, section 6.2). Metrics are not alike:
+a TTFT may vary ten times as much as the throughput beside it. scipy.special is imported where it is called, see
+estimate.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 VARIANCE_FLOOR = 1e-8
 # A variance this far below its fellows is a stuck counter: its logarithm must not rule the fit.
 _RELATIVE_FLOOR = 1e-5
+# Of fewer rows the variances say too little of how variances differ.
+ENOUGH_ROWS = 4
 # Below this dispersion of the log variances d0 exceeds 2,000: the rows share one variance.
 _NO_DISPERSION = 1e-3
 
@@ -34,7 +37,7 @@ class Moderated:
 
 @dataclass(frozen=True)
 class Prior:
-    """What the machine's rows say about a row's variance before its own sessions are seen.
+    """What other rows say about a row's variance before its own sessions are seen.
 
     d0: its weight in degrees of freedom, 0 (nothing known) to inf (all rows share s0_squared). d_total: the
     degrees of freedom the rows hold together; no estimate can have more. common_share: the part of the

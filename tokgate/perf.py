@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ class Perf:
         self.root = root
         self.command = command
         self.expects_rows = False
-        self._refused: dict[str, str] = {}
+        self.refusals: list[str] = []
         self._terminal = terminal
         self._matrices: dict[str, Matrix] = {}
         self._sources: dict[str, ModelSource] = {}
@@ -64,13 +64,10 @@ class Perf:
         measures = f"--perf-profile={found[0]} measures them" if found else "nor in any other"
         return f"{file} has no rows{of} in profile {profile}: {measures}"
 
-    def refuse(self, file: str, why: str) -> None:
-        """Keeps why the rows of a matrix cannot be told; it matters once an item that wants them is to run."""
-        self._refused[file] = why
-
-    def refusals(self, files: Iterable[str]) -> list[str]:
-        """Why the rows of these matrices cannot be told, each reason once."""
-        return list(dict.fromkeys(self._refused[file] for file in files if file in self._refused))
+    def refuse(self, why: str) -> None:
+        """Keeps why the rows of a matrix cannot be told."""
+        if why not in self.refusals:
+            self.refusals.append(why)
 
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:

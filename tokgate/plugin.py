@@ -145,8 +145,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         why = str(error)
         if _is_xdist_worker(metafunc.config):
             raise pytest.Collector.CollectError(why) from None
-        # Refused when all is collected, once, and if it is to be measured at all.
-        perf.refuse(file, why)
+        # Refused once, when all is collected.
+        perf.refuse(why)
     if why:
         metafunc.parametrize("scenario", [pytest.param(None, id="no-rows", marks=pytest.mark.skip(reason=why))])
     else:
@@ -157,14 +157,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Groups run whole, so their items stand together; a suite's item comes last.
 
-    Raises UsageError where the options are refused by a matrix that is to be measured.
+    Raises UsageError where a matrix refused the options, though `-k` may have left it out: the run would be green
+    without it, whether that was meant or not.
     """
     items.sort(key=lambda item: item.get_closest_marker("suite") is not None)
     perf = config.stash[PERF]
-    matrices = [matrix_of(item) for item in items if item.get_closest_marker("matrix")]
-    if refusals := perf.refusals(matrices):
-        raise pytest.UsageError(*refusals)
-    perf.expects_rows = bool(matrices)
+    if perf.refusals:
+        raise pytest.UsageError(*perf.refusals)
+    perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
     for item in items:
         scenario = scenario_of(item)
         if scenario is not None:

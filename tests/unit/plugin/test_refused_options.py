@@ -43,14 +43,23 @@ def test_an_interpreter_that_is_none_is_told_by_each_test_and_then_once(run: Run
     assert "passed" not in done.out
 
 
-def test_a_matrix_that_is_not_to_be_measured_refuses_nothing(run: Runner) -> None:
-    """No profile of users in vLLM on the CPU is named nightly."""
-    both = ("-m", "cpu or load_vllm_cpu", "tests/cpu", "tests/load_vllm_cpu", "--perf-profile=nightly", "--co", "-q")
-    done = run(*both, "-k", "not users")
-    assert done.status == 0, done.out
-    assert FP32 in done.out
-    refused = run(*both)
-    assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
+def test_what_one_matrix_refuses_is_refused_though_k_leaves_it_out(run: Runner) -> None:
+    """No profile of users in vLLM on the CPU is named nightly: without a word the run would be green without them."""
+    both = ("-m", "cpu or load_vllm_cpu", "tests/cpu", "tests/load_vllm_cpu", "--perf-profile=nightly")
+    for chosen in ((), ("-k", "not users"), ("-k", "fp32")):
+        refused = run(*both, *chosen)
+        assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
+
+
+def test_a_misspelt_option_is_refused_whatever_k_chooses(run: Runner) -> None:
+    for option in ("--perf-profile=nigthly", "--perf-select=edge"):
+        refused = run(option, "-k", "nothing_has_this_name")
+        assert refused.status == 4, refused.out
+
+
+def test_a_matrix_that_the_marker_leaves_out_refuses_nothing(run: Runner) -> None:
+    listed = run("-m", "cpu", "--perf-profile=nightly", "--co", "-q")
+    assert (listed.status, FP32 in listed.out) == (0, True), listed.out
 
 
 def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:

@@ -58,7 +58,11 @@ LOCK_S = 3600.0
 
 
 class Side:
-    """`suite` or `bare`, see vllm_side.py. It imports vLLM at once, and loads when it is told to."""
+    """`suite` or `bare`, see vllm_side.py. It imports vLLM at once, and loads when it is told to.
+
+    Between its turns it is stopped: vLLM's processes spin for seconds after their work, and of few cores would take
+    half from the other side.
+    """
 
     def __init__(self, side: str, python: str, plan: Path) -> None:
         self._name = side
@@ -76,6 +80,7 @@ class Side:
         self._child.close()
 
     def _answer(self, kind: str, patience_s: float) -> Event:
+        self._child.resume()
         self._child.go_on()
         try:
             event = self._child.hear_until(kind, patience_s)
@@ -85,6 +90,7 @@ class Side:
             raise MeasurementError(f"the side {self._name!r}, asked for its {kind!r}: {error}") from None
         if event is None:
             raise MeasurementError(f"the side {self._name!r} was done before its {kind!r}; both have the same plan")
+        self._child.pause()
         return event
 
 

@@ -102,6 +102,22 @@ class Child:
             if not stdin.closed:
                 os.write(stdin.fileno(), b"\n")
 
+    def pause(self) -> None:
+        """Stops it with its process group until `resume`: not even a thread that spins takes a core from others.
+
+        A stopped child does not see that its parent is gone.
+        """
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group; of one that has ended, hearing it tells."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, number)
+
     def hear_until(self, kind: str, silence_s: float | None = None) -> Event | None:
         """Passes over the events up to the first of this kind, which it returns; None at the child's end, on which
         hear then has the word. Raises ChildError as hear does, of a child that is silent for too long."""

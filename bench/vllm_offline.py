@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -55,6 +56,8 @@ GOAL = "within 1% of 1"
 LOAD_S = 600.0
 TURN_S = 300.0
 LOCK_S = 3600.0
+# Before each turn, of either side: a device that worked a moment ago is faster than one that was idle.
+PAUSE_S = 0.2
 
 
 class Side:
@@ -74,6 +77,7 @@ class Side:
 
     def turn(self, patience_s: float = TURN_S) -> Event:
         """A generate call's event, with its total_s and output_tokens. Raises MeasurementError where there is none."""
+        time.sleep(PAUSE_S)
         return self._answer("round", patience_s)
 
     def close(self) -> None:

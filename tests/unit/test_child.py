@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.unit.gone import is_gone
@@ -76,6 +78,28 @@ def test_a_child_that_is_left_while_it_waits_is_ended(tmp_path: Path) -> None:
     with Child(script(tmp_path, body)) as child:
         child.hear_until("up", silence_s=20)
     assert is_gone(int(pid_file.read_text()))
+
+
+def test_a_paused_child_does_nothing_nor_does_what_it_started(tmp_path: Path) -> None:
+    body = """
+        spins = os.fork()
+        while spins == 0: pass
+        emit({"event": "up", "pids": [os.getpid(), spins]})
+        while True: emit({"event": "turn"}); time.sleep(0.01)
+    """
+    with Child(script(tmp_path, body)) as child:
+        up = child.hear_until("up", silence_s=20)
+        assert up is not None
+        processes = [psutil.Process(pid) for pid in up["pids"]]
+        child.pause()
+        until = time.monotonic() + 20
+        while {process.status() for process in processes} != {psutil.STATUS_STOPPED}:
+            assert time.monotonic() < until
+        child.resume()
+        assert child.hear_until("turn", silence_s=20)
+        child.pause()
+    assert all(is_gone(process.pid) for process in processes), "one that is left while it is paused is ended"
+    child.pause()
 
 
 def test_a_child_that_ends_early_is_an_error(tmp_path: Path) -> None:

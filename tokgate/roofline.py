@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Literal
 
 from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
@@ -94,6 +95,18 @@ def best_peaks(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Of each peak the best of several launches, since what disturbs a probe only slows it; {} where none has any."""
     measured = [peaks for peaks in found if peaks]
     return {name: max(peaks[name] for peaks in measured) for name in (measured[0] if measured else ())}
+
+
+def host_speed(rounds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """`host_loop_s`: what a core of a GPU's host took for a fixed loop beside the rounds, the median; {} on CPUs."""
+    probes_s = [seconds for event in rounds for seconds in event.get("loop_s", ())]
+    return {"host_loop_s": median(probes_s)} if probes_s else {}
+
+
+def host_loop_s(machine: Mapping[str, Any]) -> float | None:
+    """A session's `host_speed`; None where that was not measured."""
+    figures = _figures(machine.get("measured"), "host_loop_s")
+    return figures[0] if figures else None
 
 
 def step_of(work: Any, part: str) -> Step | None:

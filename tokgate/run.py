@@ -27,7 +27,7 @@ from tokgate.machine.lock import Claim, device_locks
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
-from tokgate.roofline import best_peaks, work_of
+from tokgate.roofline import best_peaks, host_speed, work_of
 from tokgate.runner import GroupRunner
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
@@ -208,8 +208,12 @@ class DeviceRun:
     @property
     def _machine_with_peaks(self) -> dict[str, Any]:
         """With what the machine itself reached beside the rows, where that is known."""
-        peaks = best_peaks(record.peaks for result in self._results.values() for record in result.own_launches)
-        return {**self.machine, "measured": peaks} if peaks else self.machine
+        launches = [record for result in self._results.values() for record in result.own_launches]
+        measured = {
+            **best_peaks(record.peaks for record in launches),
+            **host_speed(event for record in launches for event in record.events),
+        }
+        return {**self.machine, "measured": measured} if measured else self.machine
 
     @property
     def _work(self) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tokgate.models.catalog import load_model
 from tokgate.models.shapes import ModelShape
-from tokgate.roofline import Peaks, Step, best_peaks, bound, floor_s, roof, work_of
+from tokgate.roofline import Peaks, Step, best_peaks, bound, floor_s, host_speed, roof, work_of
 
 pytestmark = pytest.mark.unit
 
@@ -138,3 +138,8 @@ def test_the_first_tokens_of_several_requests_time_no_prefill(engine):
     """Their TTFT is a median over requests: divided by it, the work of all would pass the machine's limits."""
     assert set(work_of(QWEN, engine, "fp16", 8, 5, 50).figures()) == {"decode_bytes", "decode_flop"}
     assert "prefill_flop" in work_of(QWEN, engine, "fp16", 1, 5, 50).figures()
+
+
+def test_the_hosts_speed_is_the_middle_of_what_was_probed_beside_the_rounds():
+    assert host_speed([{"loop_s": [0.001, 0.003]}, {}, {"loop_s": [0.0012, 0.0011]}]) == {"host_loop_s": 0.00115}
+    assert host_speed([{}, {"round": 1}]) == {}

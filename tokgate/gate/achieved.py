@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from tokgate.roofline import Peaks, bound, peaks_of, roof, step_of
+from tokgate.gate.scale import size_text
+from tokgate.roofline import Peaks, bound, host_loop_s, peaks_of, roof, step_of
 
 # What the peak of arithmetic was measured in.
 ARITHMETIC = {"cpu": "FP32", "gpu": "FP16"}
@@ -57,14 +58,26 @@ def machine_fell(accepted: Sequence[Mapping[str, Any]], machine: Mapping[str, An
     """Whether the machine itself reads or computes less than in every accepted session: then that is the finding."""
     now, seen = peaks_of(machine), [peaks for entry in accepted if (peaks := peaks_of(entry))]
     if now is None or not seen:
-        return []
+        return host_fell(accepted, machine)
     found = []
     for limit, unit in (("memory", "B/s"), ("compute", "FLOP/s")):
         before = [_rate(peaks, limit) for peaks in seen]
         if _rate(now, limit) < min(*before, (1 - _LEAST_FALL) * median(before)):
             fell = _change(median(before), _rate(now, limit), unit)
             found.append(f"the machine's own {_names(machine)[limit]} fell, {fell}: look at the host first")
-    return found
+    return [*found, *host_fell(accepted, machine)]
+
+
+def host_fell(accepted: Iterable[Mapping[str, Any]], machine: Mapping[str, Any]) -> list[str]:
+    """Whether a core of a GPU's host was slower beside the rounds than in every accepted session that says."""
+    now, seen = host_loop_s(machine), [found for entry in accepted if (found := host_loop_s(entry)) is not None]
+    if now is None or not seen or now <= max(*seen, median(seen) / (1 - _LEAST_FALL)):
+        return []
+    before = median(seen)
+    return [
+        f"the host itself was {size_text(100 * (now / before - 1))} slower: one core took {1e3 * before:.3g} -> "
+        f"{1e3 * now:.3g} ms for the same loop beside the rounds, and what waits for the host is slower for that"
+    ]
 
 
 def _names(machine: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -188,6 +189,8 @@ def compare(args: argparse.Namespace, console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     args = asked(argv)
     console = Console(highlight=False, width=100)
+    # Ends as an interrupted one does, with both sides: one that is stopped would not see that its parent is gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with device_locks(claims(args.device), LOCK_S, console.print):
             compare(args, console)

@@ -105,7 +105,7 @@ class Child:
     def pause(self) -> None:
         """Stops it with its process group until `resume`: not even a thread that spins takes a core from others.
 
-        A stopped child does not see that its parent is gone.
+        A stopped child does not see that its parent is gone: who pauses one closes it, also when terminated.
         """
         self._signal(signal.SIGSTOP)
 

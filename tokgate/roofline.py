@@ -98,8 +98,12 @@ def best_peaks(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def host_speed(rounds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """`host_loop_s`: what a core of a GPU's host took for a fixed loop beside the rounds, the median; {} on CPUs."""
-    probes_s = [seconds for event in rounds for seconds in event.get("loop_s", ())]
+    """`host_loop_s`: what a core of a GPU's host took for a fixed loop beside the rounds that count, the median.
+
+    {} on CPUs.
+    """
+    counted = (event for event in rounds if event.get("disturbed") is None and not event.get("fault"))
+    probes_s = [seconds for event in counted for seconds in event.get("loop_s", ())]
     return {"host_loop_s": median(probes_s)} if probes_s else {}
 
 

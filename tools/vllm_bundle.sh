@@ -52,10 +52,16 @@ def canonical(name):
 
 plan, host_list, unused = sys.argv[1:]
 with open(host_list) as lines:
-    there = {canonical(line.split("==")[0].strip()) for line in lines if "==" in line}
+    pinned = (line.strip().split("==") for line in lines if "==" in line)
+    there = {canonical(name.strip()): version for name, version in pinned}
 if "torch" not in there:
     sys.exit(f"{host_list} holds no torch: without it the host needs more than this bundle")
-for item in json.load(open(plan))["install"]:
+wanted = json.load(open(plan))["install"]
+(torch,) = (item["metadata"]["version"] for item in wanted if item["metadata"]["name"] == "torch")
+if there["torch"].split("+")[0] != torch.split("+")[0]:
+    sys.exit(f"{host_list} holds torch {there['torch']}, and vLLM's kernels are built for {torch}: install that there, "
+             "or name the vLLM that is built for the host's in VLLM_VERSION (0.19.1 for torch 2.10.0)")
+for item in wanted:
     name = canonical(item["metadata"]["name"])
     if name not in there and not re.match(unused, name):
         print(f"{name}=={item['metadata']['version']}")
@@ -67,7 +73,8 @@ for file in "${dropped[@]}"; do rm -f "$work/site/$file"; done
 rm -rf "$work"/site/vllm/third_party/*/cutlass "$work"/site/vllm/third_party/deep_gemm/include/{cute,cutlass} \
   "$work"/site/vllm/vllm-rs "$work"/site/mistral_common/data/tekken_24*
 mkdir -p "$out"
-# One old date for all: kernels that a host keeps from an earlier bundle (FlashInfer's) are not older than their sources,
-# and not compiled anew.
-tar -C "$work/site" --mtime=2020-01-01T00:00Z --sort=name -cf - . | xz -T0 -5 | split -b 56M -d - "$out/bundle."
+# One old date for all, another of each list of wheels: kernels that a host keeps from an earlier run (FlashInfer's) are
+# not older than their sources, and not compiled anew; bytecode of another bundle's modules is not taken for this one's.
+dated=$((946684800 + 0x$(sha256sum "$work/wanted.txt" | cut -c1-7)))
+tar -C "$work/site" --mtime="@$dated" --sort=name -cf - . | xz -T0 -5 | split -b 56M -d - "$out/bundle."
 ls -l "$out"

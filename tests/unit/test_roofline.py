@@ -143,3 +143,5 @@ def test_the_first_tokens_of_several_requests_time_no_prefill(engine):
 def test_the_hosts_speed_is_the_middle_of_what_was_probed_beside_the_rounds():
     assert host_speed([{"loop_s": [0.001, 0.003]}, {}, {"loop_s": [0.0012, 0.0011]}]) == {"host_loop_s": 0.00115}
     assert host_speed([{}, {"round": 1}]) == {}
+    discarded = [{"loop_s": [1.0], "disturbed": "others took 30%"}, {"loop_s": [1.0], "fault": "no tokens"}]
+    assert host_speed([*discarded, {"loop_s": [0.001], "disturbed": None, "fault": None}]) == {"host_loop_s": 0.001}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean, median
 
-from tokgate.gate.achieved import achieved, machine_fell
+from tokgate.gate.achieved import achieved, host_fell, machine_fell
 from tokgate.gate.chosen import choice_changes, chosen
 from tokgate.gate.history import Baselines
 from tokgate.gate.reference import Reference, reference
@@ -76,16 +77,25 @@ def explain(session: Session, baselines: Baselines, scenario: str) -> list[str]:
     work = works.get(scenario) if isinstance(works, dict) else None
     served = session.telemetry.get("served")
     told = served.get(scenario) if isinstance(served, dict) else None
-    fingerprints = [entry.fingerprint for entry in held.entries.get(scenario, ())]
+    entries = held.entries.get(scenario, ())
+    fingerprints = [entry.fingerprint for entry in entries]
+    python = _python(session.software)
+    alike = [entry.fingerprint for entry in entries if _python(entry.software) == python]
     lines = [achieved(move.part, move.before, move.now, work, fingerprints, session.machine) for move in moves]
     return [
         *map(str, moves),
         *([spread] if spread else []),
-        *choice_changes(chosen(session, scenario), [entry.engine for entry in held.entries.get(scenario, ())]),
-        *served_changes(told, [entry.served for entry in held.entries.get(scenario, ())]),
+        *choice_changes(chosen(session, scenario), [entry.engine for entry in entries]),
+        *served_changes(told, [entry.served for entry in entries]),
         *(line for line in lines if line),
         *machine_fell(fingerprints, session.machine),
+        *host_fell(alike, session.machine),
     ]
+
+
+def _python(software: Mapping[str, str]) -> list[str]:
+    """Its version, but for the patch: how fast its loops are changes with the others."""
+    return software.get("python", "").split(".")[:2]
 
 
 def movements(session: Session, baselines: Baselines, scenario: str) -> list[Movement]:

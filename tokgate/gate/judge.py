@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tokgate import tomltext
 from tokgate.gate.accuracy import absolute_faults, compare_accuracy, missing_accuracy, precision_of
-from tokgate.gate.achieved import host_fell
 from tokgate.gate.fingerprint import changes_since
 from tokgate.gate.history import Baselines, accuracy_for
 from tokgate.gate.limits import Limit, check_limits
@@ -173,11 +172,9 @@ def _notes(session: Session, baselines: Baselines, held: Reference, cases: Seque
             f"measured with {tomltext.pairs(session.given)}, which the rows' ids do not say: never to be accepted"
         )
     shift = common_shift(cases, levels)
-    accepted = [entry for stored in held.entries.values() for entry in stored]
-    changed = changes_since(accepted, session)
+    changed = changes_since((entry for stored in held.entries.values() for entry in stored), session)
     if shift:
         notes.append(str(shift))
-    notes += host_fell({entry.id: entry.fingerprint for entry in accepted}.values(), session.machine)
     if changed:
         notes.append("changed since the accepted sessions: " + ", ".join(map(str, changed)))
     if any(entry.id == session.id for entry in baselines):

@@ -63,13 +63,16 @@ class GpuSampler:
         self._moments: list[list[_Sample]] = []
         self._answers = True
         self._cpu_s = 0.0
-        self._ended, self._begun = threading.Event(), threading.Event()
+        self._ended, begun = threading.Event(), threading.Event()
         self._tenants.start()
-        self._energy_mj, self._started_s = self._energies(), time.perf_counter()
-        self._thread = threading.Thread(target=self._sample_until_ended, name="gpu-sampler", daemon=True)
+        arguments = (begun, self._ended)
+        self._thread = threading.Thread(
+            target=self._sample_until_ended, args=arguments, name="gpu-sampler", daemon=True
+        )
         self._thread.start()
         # Nothing but the round begins when the round does. What does not answer in time is told when it ends.
-        self._begun.wait(_JOIN_S)
+        begun.wait(_JOIN_S)
+        self._energy_mj, self._started_s = self._energies(), time.perf_counter()
 
     def stop(self) -> GpuUse:
         energies, wall_s = self._energies(), time.perf_counter() - self._started_s
@@ -84,10 +87,12 @@ class GpuSampler:
     def _chosen(self, library: Any) -> list[Device]:
         return visible_devices(library, self._environ)[: self._count]
 
-    def _sample_until_ended(self) -> None:
-        self._sample()
-        self._begun.set()
-        while not self._ended.wait(_PERIOD_S):
+    def _sample_until_ended(self, begun: threading.Event, ended: threading.Event) -> None:
+        try:
+            self._sample()
+        finally:
+            begun.set()
+        while not ended.wait(_PERIOD_S):
             self._sample()
         self._cpu_s = time.thread_time()
 

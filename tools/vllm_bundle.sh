@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes an offline bundle of vLLM for a GPU host that has no network but already has PyTorch.
+# Makes an offline bundle for a GPU host that has no network but already has PyTorch: what requirements-gpu.txt names and
+# the host lacks, vLLM first of all.
 #
 #   tools/vllm_bundle.sh OUT_DIR ARCH HOST_LIST [PYTHON]
 #
@@ -12,14 +13,16 @@
 #
 #   mkdir site && cat bundle.* | xz -dc | tar -x -C site && export PYTHONPATH=$PWD/site
 #
-# What is bundled goes before what the host has. VLLM_VERSION chooses another vLLM than that of requirements-gpu.txt.
+# What is bundled goes before what the host has; tokgate itself is a checkout on that path too. REQUIREMENTS names another
+# file, as requirements-gpu-cuda12.txt for drivers older than 580; ONLY_VLLM=1 takes of it vLLM and what that needs.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 [[ $# -ge 3 ]] || usage
 out=$1 arch=$2 host_list=$3 python=${4:-python3.12}
 here=$(cd "$(dirname "$0")/.." && pwd)
-vllm=${VLLM_VERSION:-$(sed -n 's/^vllm==//p' "$here/requirements-gpu.txt")}
+requirements=${REQUIREMENTS:-$here/requirements-gpu.txt}
+[[ -r $requirements ]] || { echo "$requirements cannot be read; expected a file as requirements-gpu.txt" >&2; exit 2; }
 
 attention=vllm/vllm_flash_attn
 case $arch in
@@ -39,7 +42,8 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/venv"
 pip="$work/venv/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet --upgrade pip
-$pip install --quiet --dry-run --ignore-installed --only-binary=:all: --report "$work/plan.json" "vllm==$vllm"
+grep -v '^-e' "$requirements" | grep "${ONLY_VLLM:+^vllm==}" > "$work/named.txt"
+$pip install --quiet --dry-run --ignore-installed --only-binary=:all: --report "$work/plan.json" -r "$work/named.txt"
 "$work/venv/bin/python" - "$work/plan.json" "$host_list" "$unused" > "$work/wanted.txt" <<'PY'
 import json
 import re
@@ -60,7 +64,7 @@ wanted = json.load(open(plan))["install"]
 (torch,) = (item["metadata"]["version"] for item in wanted if item["metadata"]["name"] == "torch")
 if there["torch"].split("+")[0] != torch.split("+")[0]:
     sys.exit(f"{host_list} holds torch {there['torch']}, and vLLM's kernels are built for {torch}: install that there, "
-             "or name the vLLM that is built for the host's in VLLM_VERSION (0.19.1 for torch 2.10.0)")
+             "or name the requirements that have the host's (requirements-gpu-cuda12.txt: 2.10.0)")
 for item in wanted:
     name = canonical(item["metadata"]["name"])
     if name not in there and not re.match(unused, name):

@@ -17,6 +17,7 @@ from tokgate.launch import LaunchRecord
 from tokgate.launcher import Setting
 from tokgate.options import Options
 from tokgate.result import GroupResult
+from tokgate.roofline import best_peaks, host_speed
 
 
 def session_id(started: datetime.datetime, machine_id: str, profile: str) -> str:
@@ -49,6 +50,13 @@ def provenance(options: Options, setting: Setting) -> dict[str, Any]:
     return told
 
 
+def measured(results: list[GroupResult]) -> dict[str, dict[str, float]]:
+    """What the machine itself reached beside the rows, as its fingerprint's "measured"; {} where that is not known."""
+    peaks = best_peaks(record.peaks for result in results for record in result.own_launches)
+    found = {**peaks, **host_speed(_rounds(results))}
+    return {"measured": found} if found else {}
+
+
 def telemetry(results: list[GroupResult]) -> dict[str, Any]:
     """What explains a figure later: launch times, engine, build, and each round's use of the machine."""
     served = _served(results)
@@ -62,12 +70,16 @@ def telemetry(results: list[GroupResult]) -> dict[str, Any]:
 
 def _served(results: list[GroupResult]) -> dict[str, dict[str, float]]:
     """Scenario -> what its server told of itself in the rounds that count."""
-    events = [event for result in results for record in result.own_launches for event in record.events]
     rounds: dict[str, list[dict[str, Any]]] = {}
-    for event in events:
+    for event in _rounds(results):
         if event.get("server") and event["disturbed"] is None:
             rounds.setdefault(event["scenario"], []).append(event["server"])
     return {scenario: served_figures(told) for scenario, told in rounds.items()}
+
+
+def _rounds(results: list[GroupResult]) -> list[dict[str, Any]]:
+    """Their events, those that do not count too."""
+    return [event for result in results for record in result.own_launches for event in record.events]
 
 
 def _group(result: GroupResult) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from tokgate.machine.lock import Claim, device_locks
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
-from tokgate.roofline import best_peaks, host_speed, work_of
+from tokgate.roofline import work_of
 from tokgate.runner import GroupRunner
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
@@ -193,7 +193,7 @@ class DeviceRun:
             id=self._id,
             started=self._started.isoformat(),
             profile=self.options.profile,
-            machine=self._machine_with_peaks,
+            machine={**self.machine, **provenance.measured(list(self._results.values()))},
             software=self._software,
             valid=not reasons,
             reasons=reasons,
@@ -204,16 +204,6 @@ class DeviceRun:
             telemetry={"run_s": self._run_s(results), "work": self._work, **provenance.telemetry(results)},
             given=dict(self.options.given),
         )
-
-    @property
-    def _machine_with_peaks(self) -> dict[str, Any]:
-        """With what the machine itself reached beside the rows, where that is known."""
-        launches = [record for result in self._results.values() for record in result.own_launches]
-        measured = {
-            **best_peaks(record.peaks for record in launches),
-            **host_speed(event for record in launches for event in record.events),
-        }
-        return {**self.machine, "measured": measured} if measured else self.machine
 
     @property
     def _work(self) -> dict[str, dict[str, float]]:

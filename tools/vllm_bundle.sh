@@ -56,7 +56,7 @@ def canonical(name):
 
 plan, host_list, unused = sys.argv[1:]
 with open(host_list) as lines:
-    pinned = (line.strip().split("==") for line in lines if "==" in line)
+    pinned = (line.strip().split("==", 1) for line in lines if "==" in line)
     there = {canonical(name.strip()): version for name, version in pinned}
 if "torch" not in there:
     sys.exit(f"{host_list} holds no torch: without it the host needs more than this bundle")

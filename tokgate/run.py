@@ -283,7 +283,7 @@ class DeviceRun:
         self._waited_s = time.monotonic() - started
 
     def suspects(self, rows: list[Row]) -> set[Key]:
-        """The rows that look slower than the accepted sessions."""
+        """The rows that are slower than the accepted sessions, unless fresh launches clear them."""
         return self._screened(suspects, rows)
 
     def to_pair(self, rows: list[Row]) -> set[Key]:

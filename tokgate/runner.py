@@ -37,7 +37,7 @@ class Screen(Protocol):
         """Whether there is anything to compare it with."""
 
     def suspects(self, rows: list[Row]) -> set[Key]:
-        """The rows that look slower."""
+        """The rows that fresh launches may clear."""
 
     def to_pair(self, rows: list[Row]) -> set[Key]:
         """The rows that only a reference can settle."""

@@ -69,17 +69,24 @@ def judge_session(
 
 
 def suspects(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LEVELS) -> list[Key]:
-    """The gated rows to measure again in fresh launches (Row.confirm) before they are judged."""
+    """The gated rows to measure again in fresh launches (Row.confirm) before they are judged.
+
+    Fresh launches share the night of the first, so all that they can do is to clear a row that is REGRESSED without
+    them, or their geometric mean: of that, all that look slow are measured again. Of other rows they would settle
+    nothing.
+    """
     if invalid_reasons(session):
         return []
     held = reference(session, baselines)
-    return [
-        row.key
-        for row in session.rows
-        if row.gated
-        and (case := case_of(row, held, session.machine_kind)) is not None
-        and screened(case, row.launches, levels)
-    ]
+    level = levels.of_row(session.gated_family)
+    every = (case_of(row, held, session.machine_kind) for row in session.rows if row.gated)
+    cases = [case for case in every if case is not None]
+    suite = judge_suite(cases, len(cases), len(cases), held.prior, level, levels)
+    if suite.verdict is Verdict.REGRESSED:
+        slow = [case for case in cases if screened(case, case.row.launches, levels)]
+    else:
+        slow = [case for case in cases if judge_row(case, level, levels).verdict is Verdict.REGRESSED]
+    return [case.row.key for case in slow]
 
 
 def to_pair(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LEVELS) -> list[Key]:

@@ -73,7 +73,7 @@ def beyond_each(comparison: Comparison, better: Better, pct: float) -> bool:
 
 
 def is_suspect(comparison: Comparison, better: Better, thresholds: Thresholds, levels: Levels) -> bool:
-    """Whether a row looks slow enough to be measured again: its lower bound is beyond half its tolerance."""
+    """Whether a row looks slow: its lower bound is beyond half its tolerance."""
     if beyond_each(comparison, better, PROVISIONAL_PCT / 2):
         return True
     if comparison.provisional:

@@ -23,7 +23,9 @@ from gate.examples import (
     store,
 )
 from tokgate.gate.judge import judge_session, suspects
-from tokgate.gate.rows import VETO
+from tokgate.gate.reference import reference
+from tokgate.gate.rows import VETO, case_of, screened
+from tokgate.gate.ruling import Levels
 from tokgate.gate.verdict import Outcome, Verdict
 from tokgate.session import Session
 
@@ -179,13 +181,31 @@ def test_fresh_launches_can_only_veto():
     assert unmoved.outcome is Outcome.PASS
 
 
-def test_suspects_are_the_gated_rows_that_look_slow():
+def test_suspects_are_the_gated_rows_that_fresh_launches_could_clear():
     baselines = store(five_nights())
     slow = noisy_session(9, slowdown={1: 1.1, 4: 0.8})
     assert suspects(slow, baselines) == [(scenario(0), "ttft")]
     assert suspects(noisy_session(8), store([])) == []
     invalid = msgspec.structs.replace(slow, valid=False, reasons=["swap"])
     assert suspects(invalid, baselines) == []
+
+
+def test_a_row_that_looks_slow_and_is_not_regressed_is_not_measured_again():
+    baselines = store(five_nights())
+    slower = noisy_session(9, slowdown={1: 1.04})
+    held = reference(slower, baselines)
+    assert screened(case_of(slower.rows[1], held, "cpu"), slower.rows[1].launches, Levels())
+    assert verdicts(slower, baselines)[1] is Verdict.PASS
+    assert suspects(slower, baselines) == []
+
+
+def test_where_the_mean_is_regressed_all_that_look_slow_are_measured_again():
+    baselines = store(five_nights())
+    slower = noisy_session(9, slowdown=1.04)
+    judged = judge_session(slower, baselines)
+    assert judged.suite.verdict is Verdict.REGRESSED
+    assert {row.verdict for row in judged.rows} == {Verdict.PASS, Verdict.REGRESSED}
+    assert suspects(slower, baselines) == [row.key for row in slower.rows]
 
 
 def test_one_accepted_session_is_provisional():

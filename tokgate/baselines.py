@@ -198,7 +198,7 @@ def _accept_on_machine(
             after, change = merge(current.get(scenario, ()), new, path, profile, replace)
             current[scenario] = tuple(after)
             changes.append(change)
-            if change.added or change.dropped:
+            if change.written:
                 payload = _Payload(machine=machine_id, scenario=scenario, sessions=after)
                 contents[path] = seal(msgspec.to_builtins(payload))
     for path, content in contents.items():

@@ -73,15 +73,25 @@ def test_accepting_twice_changes_nothing_and_says_so(tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     changes = accept(five_nights(), tmp_path, reason="again")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
-    assert all(change.skipped and not change.added for change in changes)
-    assert "0 added, 5 already there; 5 accepted sessions of nightly" in str(changes[0])
+    assert all(len(change.skipped) == 5 and not change.added and not change.written for change in changes)
+    assert (changes[0].sessions, changes[0].profile) == (5, "nightly")
 
 
-def test_a_change_prints_what_moves(tmp_path):
-    accept(five_nights(), tmp_path)
-    (change, *_) = accept([noisy_session(6, slowdown=2.0)], tmp_path)
-    assert "1 added; 6 accepted sessions of nightly" in str(change)
-    assert "% worse)" in str(change)
+def test_a_change_holds_what_moved(tmp_path):
+    """The means of five nights like each other, and of these and one that took twice as long."""
+    first, *_ = accept(five_nights(), tmp_path)
+    assert {(value.before, value.change_pct) for value in first.values} == {(None, None)}
+    change, *_ = accept([noisy_session(6, slowdown=2.0)], tmp_path)
+    assert (change.added, change.sessions, change.machine_id) == (("night-006",), 6, MACHINE)
+    speed, ttft = change.values
+    assert (speed.metric, speed.unit, speed.gated) == ("output_throughput", "tok/s", True)
+    assert speed.before == next(value.after for value in first.values if value.metric == speed.metric)
+    assert speed.after < speed.before
+    assert ttft.after > ttft.before
+    assert speed.change_pct == pytest.approx(100 * (1 - 2 ** (-1 / 6)), abs=1), (
+        "positive is worse, for a throughput too"
+    )
+    assert ttft.change_pct == pytest.approx(100 * (2 ** (1 / 6) - 1), abs=1)
 
 
 def test_the_newest_thirty_are_kept_of_each_profile(tmp_path):
@@ -92,6 +102,8 @@ def test_the_newest_thirty_are_kept_of_each_profile(tmp_path):
     assert [entry.profile for entry in entries].count("nightly") == 30
     assert [entry.profile for entry in entries].count("quick") == 1
     assert changes[0].dropped == ("night-001", "night-002", "night-003")
+    older, *_ = accept([noisy_session(2)], tmp_path)
+    assert (older.outdated, older.skipped, older.written) == (("night-002",), (), False)
 
 
 def test_replace_starts_one_profile_anew(tmp_path):

@@ -123,7 +123,7 @@ def test_what_cannot_be_accepted_is_left_out_where_that_is_asked_for(
     said = capsys.readouterr().out
     assert "left out disturbed: others took 40%" in said
     assert "left out given: measured with allow_spinning=false" in said
-    assert "1 added; 1 accepted sessions" in said
+    assert "1 added; 1 accepted session\n" in said
 
 
 def test_bad_input_is_2_and_goes_before_all(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,8 +183,28 @@ def test_a_newer_schema_asks_for_a_newer_tokgate(tokgate: Tokgate, capsys: pytes
 def test_accept_says_what_changes(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
     tokgate.accept()
     out = capsys.readouterr().out
-    assert SCENARIOS[0] in out
-    assert "git diff" in out
+    folder = tokgate.folder / "baselines"
+    assert f"{folder}/edge-2c-24g, profile nightly\n" in out
+    assert "tiny-dummy.onnx.fp32  5 added; 5 accepted sessions\n" in out
+    rows = [line.split()[0] for line in out.splitlines() if line.startswith("b")]
+    assert rows == ["b1.p5.o50", "b4.p5.o50", "b8.p5.o50"] * 2
+    assert out.endswith(f"\n\nReview and commit: git diff {folder}\n")
+
+
+def test_accept_says_all_where_it_is_asked_to(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    def with_memory(name: str) -> str:
+        found = night(name)
+        rows = [
+            replace(row, metric="peak_memory", unit="B", better="lower", gated=False, launches=[[2.0**31]])
+            for row in found.rows
+        ]
+        return tokgate.file(replace(found, rows=[*found.rows, *rows]))
+
+    assert tokgate("accept", with_memory("first"), "--reason", "x") == 0
+    assert "peak memory" not in capsys.readouterr().out
+    assert tokgate("accept", with_memory("second"), "--reason", "x", "--verbose") == 0
+    said = capsys.readouterr().out
+    assert said.count("  peak memory  2.00 -> 2.00 GiB, 0.0% worse\n") == len(SCENARIOS)
 
 
 def test_no_command_and_unknown_commands_are_refused() -> None:

@@ -21,12 +21,14 @@ def add(commands: Any) -> None:
         action="store_true",
         help="leave invalid sessions and those of --perf-set out, accept the rest",
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every metric of every row, gated or not")
     add_baselines(parser)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from tokgate import baselines, session, tomltext
+    from tokgate.report.accepted import print_changes
 
     sessions = [session.read(path) for path in args.sessions]
     for other in [found for found in sessions if args.skip_invalid and (not found.valid or found.given)]:
@@ -37,7 +39,6 @@ def run(args: argparse.Namespace) -> int:
     changes = baselines.accept(
         sessions, args.baselines, reason=args.reason, replace=args.replace, who=getpass.getuser(), now=now
     )
-    for change in changes:
-        print(change)
+    print_changes(changes, sessions, args.verbose)
     print(f"\nReview and commit: git diff {args.baselines}")
     return 0

@@ -11,7 +11,7 @@ from tokgate.errors import InputError
 from tokgate.gate.chosen import chosen
 from tokgate.gate.comparison import MAX_SESSIONS
 from tokgate.gate.history import Accepted, StoredRow, accuracy_for
-from tokgate.gate.scale import change_pct, fastest_half, in_words, value_of
+from tokgate.gate.scale import change_pct, fastest_half, value_of
 from tokgate.session import Session
 
 
@@ -26,41 +26,45 @@ class Stamp:
 
 @dataclass(frozen=True)
 class ValueChange:
-    """The mean of a row's accepted sessions before (None: there was none) and after, in `unit`."""
+    """The mean of a row's accepted sessions before (None: there was none) and after, in `unit`.
+
+    `change_pct` is positive when worse. `margin_pct` is the row's own, None: that of its machine kind.
+    """
 
     metric: str
     unit: str
+    gated: bool
+    margin_pct: float | None
     before: float | None
     after: float
     change_pct: float | None
 
-    def __str__(self) -> str:
-        if self.before is None or self.change_pct is None:
-            return f"{self.metric} {self.after:.4g} {self.unit}"
-        return f"{self.metric} {self.before:.4g} -> {self.after:.4g} {self.unit} ({in_words(self.change_pct)})"
-
 
 @dataclass(frozen=True)
 class Change:
-    """What accepting did to one file: ids `added`, `skipped` (already there) and `dropped`."""
+    """What accepting did to one file: ids `added`, `skipped` (already there), `outdated` (older than all it keeps) and
+    `dropped`; how many `sessions` of the profile it holds now, and what that did to its rows.
+    """
 
     path: Path
     scenario: str
     profile: str
     added: tuple[str, ...]
     skipped: tuple[str, ...]
+    outdated: tuple[str, ...]
     dropped: tuple[str, ...]
     sessions: int
     values: tuple[ValueChange, ...]
 
-    def __str__(self) -> str:
-        """A line for the file, and one for each row of it whose accepted mean is new."""
-        parts = [f"{len(self.added)} added"]
-        parts += [f"{len(self.skipped)} already there"] if self.skipped else []
-        parts += [f"{len(self.dropped)} dropped"] if self.dropped else []
-        head = f"{self.path}: {', '.join(parts)}; {self.sessions} accepted sessions of {self.profile}"
-        rows = self.values if self.added or self.dropped else ()
-        return "\n".join([head, *(f"  {value}" for value in rows)])
+    @property
+    def machine_id(self) -> str:
+        """A machine's baselines lie in the folder of its name."""
+        return self.path.parent.name
+
+    @property
+    def written(self) -> bool:
+        """Whether the file is another than before."""
+        return bool(self.added or self.dropped)
 
 
 def entries(sessions: Iterable[Session], scenario: str, stamp: Stamp) -> list[Accepted]:
@@ -129,7 +133,8 @@ def merge(
         scenario=path.stem,
         profile=profile,
         added=tuple(name for name in added if name in ids),
-        skipped=(*skipped, *(name for name in added if name not in ids)),
+        skipped=tuple(skipped),
+        outdated=tuple(name for name in added if name not in ids),
         dropped=tuple(entry.id for entry in old if entry.id not in ids),
         sessions=len(newest),
         values=tuple(_value_changes(old, newest)),
@@ -144,11 +149,13 @@ def _value_changes(before: Sequence[Accepted], after: Sequence[Accepted]) -> lis
         assert new is not None
         changes.append(
             ValueChange(
-                metric,
-                row.unit,
-                None if old is None else value_of(old, row.better),
-                value_of(new, row.better),
-                None if old is None else change_pct(new - old, row.better),
+                metric=metric,
+                unit=row.unit,
+                gated=row.gated,
+                margin_pct=row.margin_pct,
+                before=None if old is None else value_of(old, row.better),
+                after=value_of(new, row.better),
+                change_pct=None if old is None else change_pct(new - old, row.better),
             )
         )
     return changes

@@ -9,7 +9,15 @@ def text_of(value: float, unit: str) -> str:
         return _seconds(value)
     if unit == "B":
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
-    return f"{_digits(value)} {unit}".strip()
+    # Joules a token of a small model: two decimals would leave one digit of them.
+    return f"{value:#.3g} {unit}".strip() if 1e-4 <= value < 0.1 else f"{_digits(value)} {unit}".strip()
+
+
+def from_to(before: float, after: float, unit: str) -> tuple[str, str]:
+    """Both as `text_of` has them, the first without its unit where that is the second's too: '18.0', '17.6 ms'."""
+    first, second = text_of(before, unit), text_of(after, unit)
+    number, space, its_unit = first.rpartition(" ")
+    return (number if space and its_unit == second.rpartition(" ")[2] else first), second
 
 
 def _seconds(value: float) -> str:

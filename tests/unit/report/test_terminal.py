@@ -207,7 +207,7 @@ def test_a_figure_is_the_value_the_gate_judges() -> None:
     [
         (14.234, "tok/s", "14.2 tok/s"), (2267.4, "tok/s", "2267 tok/s"), (9.876, "tok/s", "9.88 tok/s"),
         (0.1234, "s", "123 ms"), (1.5, "s", "1.50 s"), (0.00054, "s", "540 us"), (1e-9, "s", "0.00 us"),
-        (2**31, "B", "2.00 GiB"), (700 * 2**20, "B", "700 MiB"),
+        (2**31, "B", "2.00 GiB"), (700 * 2**20, "B", "700 MiB"), (0.024, "J", "0.0240 J"), (0.4007, "J", "0.40 J"),
     ],
 )  # fmt: skip
 def test_values_read_as_people_write_them(value: float, unit: str, text: str) -> None:

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from tokgate.gate.scale import size_text
-from tokgate.roofline import Peaks, bound, host_loop_s, peaks_of, roof, step_of
+from tokgate.roofline import Peaks, bound, host_loop_mean_s, peaks_of, roof, step_of
 
 # What the peak of arithmetic was measured in.
 ARITHMETIC = {"cpu": "FP32", "gpu": "FP16"}
@@ -73,7 +73,10 @@ def host_fell(accepted: Iterable[Mapping[str, Any]], machine: Mapping[str, Any])
 
     The probe is a loop of Python's: `accepted` are fingerprints of sessions of the same Python.
     """
-    now, seen = host_loop_s(machine), [found for entry in accepted if (found := host_loop_s(entry)) is not None]
+    now, seen = (
+        host_loop_mean_s(machine),
+        [found for entry in accepted if (found := host_loop_mean_s(entry)) is not None],
+    )
     if now is None or not seen or now <= max(*seen, median(seen) / (1 - _LEAST_FALL)):
         return []
     before = median(seen)

@@ -149,7 +149,7 @@ def test_peaks_within_what_accepted_sessions_had_fell_nowhere():
 @pytest.mark.parametrize("peaks", [PEAKS, {}], ids=["with peaks", "without"])
 def test_a_host_that_was_slower_than_ever_is_told_with_a_slower_row(peaks):
     def host(number, loop_s, python="3.12.3"):
-        machine = {**peaks, "host_loop_s": loop_s}
+        machine = {**peaks, "host_loop_mean_s": loop_s}
         return night(number, decode=0.05 if number < 5 else 0.0625, peaks=machine, software={"python": python})
 
     def told(session, baselines):

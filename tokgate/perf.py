@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ class Perf:
         self._runs: dict[str, DeviceRun] = {}
         self._clocks: dict[Scenario, ReplayClock] = {}
         self._told: dict[str, list[str]] = {}
+        self._nothing_measured: list[str] = []
         self._page: PageWritten | None = None
 
     def scenarios(self, file: str) -> list[Scenario]:
@@ -135,13 +136,21 @@ class Perf:
         """The sessions measured so far, as JSON-ready data."""
         return [msgspec.to_builtins(run.session()) for run in self._runs.values() if run.measured]
 
-    def report(self, terminalreporter: Any) -> None:
-        """Prints the table of every device run, and where the session file is."""
-        if self.expects_rows and not self.option.collectonly and not self.has_rows:
-            from tokgate.report.reasons import nothing_measured
+    def left_to_list(self, reports: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Of pytest's errors and failures, by its own category, those that `report` does not tell; it tells why
+        nothing was measured, where that is so.
+        """
+        if not self.expects_rows or self.option.collectonly or self.has_rows:
+            return {}
+        from tokgate.report.reasons import left_to_list, nothing_measured
 
-            for line in nothing_measured(terminalreporter.stats):
-                terminalreporter.write_line(line, red=True)
+        self._nothing_measured = nothing_measured(reports)
+        return left_to_list(reports)
+
+    def report(self, terminalreporter: Any) -> None:
+        """Prints why nothing was measured, or the table of every device run, and where the session file is."""
+        for line in self._nothing_measured:
+            terminalreporter.write_line(line, red=True)
         for file, run in self._runs.items():
             if run.measured:
                 from tokgate.report.terminal import write_report

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except TokgateError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[PERF] = Perf(config.option, config.rootpath, command, _console_writer(config))
+    config.pluginmanager.register(_ReasonOnce())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -181,6 +183,23 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     config.stash[PERF].report(terminalreporter)
+
+
+class _ReasonOnce:
+    """Around pytest's summary: what tokgate's lines tell in it is not listed again for each row that it concerns.
+
+    Only what is printed is less: the counts of the last line, the exit status and JUnit's file are as ever.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> Generator[None]:
+        reports = terminalreporter.stats
+        whole = dict(reports)
+        reports.update(config.stash[PERF].left_to_list(whole))
+        try:
+            return (yield)
+        finally:
+            reports.update(whole)
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from runs import ROOT, Run, Runner
@@ -12,6 +15,8 @@ from tokgate.machine.lock import device_lock
 pytestmark = pytest.mark.unit
 
 GPU = ("-m", "gpu", "tests/gpu/test_offline_qwen_0_5b.py")
+LOST = "the NVIDIA driver cannot be reached"
+NO_GPU = f"INVALID: nothing can be measured: {LOST}"
 TWO_GPUS = ("-m", "gpu", "tests/gpu/test_offline_tp2.py", "--perf-profile=nightly")
 
 
@@ -29,14 +34,35 @@ def test_without_a_gpu_every_item_is_skipped_and_the_run_is_no_pass(run: Runner)
     assert not (done.folder / "sessions").exists() or not list((done.folder / "sessions").glob("*.json"))
 
 
-def test_a_gate_without_its_gpu_fails(run: Runner) -> None:
-    done = gpu(run, "--perf-require-baseline", absent="the NVIDIA driver cannot be reached")
+def test_a_gate_without_its_gpu_fails(run: Runner, tmp_path: Path) -> None:
+    """Who reads the output finds the reason once, with how many rows it concerns; JUnit's file has it in each."""
+    junit = tmp_path / "junit.xml"
+    done = gpu(run, "--perf-require-baseline", f"--junitxml={junit}", absent=LOST)
     assert done.status == 1, done.out
-    invalid = "INVALID: nothing can be measured: the NVIDIA driver cannot be reached"
-    assert done.out.splitlines().count(invalid) == 6, "each test says it in a line"
-    assert f"  6 errors: {invalid}\n" in done.out
-    assert "During handling" not in done.out
+    assert f"nothing was measured; this run says nothing of speed:\n  6 errors: {NO_GPU}\n===" in done.out
+    assert done.out.count(NO_GPU) == 1
+    assert re.search(r"^=+ 1 skipped,.* 6 errors in .* =+$", done.out, re.MULTILINE), "pytest's own counts"
     assert "passed" not in done.out
+    assert "During handling" not in done.out + junit.read_text()
+    rows = [case for case in ElementTree.parse(junit).iter("testcase") if "test_generate" in case.attrib["name"]]
+    assert [[(found.tag, found.text) for found in case if found.tag != "properties"] for case in rows] == [
+        [("error", NO_GPU)]
+    ] * 6
+
+
+def test_a_single_row_without_its_gpu_is_named_with_the_reason(run: Runner) -> None:
+    done = gpu(run, "--perf-require-baseline", "-k", "fp16.b1", absent=LOST)
+    assert done.status == 1, done.out
+    assert re.search(rf"_ ERROR at setup of test_generate\[\S*fp16.b1\S*\] _+\n{re.escape(NO_GPU)}\n", done.out)
+    assert re.search(r"^ERROR tests/gpu/\S*fp16.b1", done.out, re.MULTILINE)
+
+
+def test_comparisons_without_their_gpu_fail_by_the_same_reason_as_the_rows(run: Runner) -> None:
+    serving = ("-m", "serving", "--perf-profile=nightly", "--perf-model=dummy")
+    done = gpu(run, "--perf-require-baseline", absent=LOST, what=serving)
+    assert done.status == 1, done.out
+    assert re.search(rf"^  \d+ errors, \d+ failed: {re.escape(NO_GPU)}\n===", done.out, re.MULTILINE)
+    assert done.out.count(NO_GPU) == 1
 
 
 @pytest.mark.parametrize(

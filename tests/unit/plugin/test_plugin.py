@@ -145,7 +145,8 @@ def test_a_gated_metric_that_was_not_measured_is_no_pass(run: Runner) -> None:
 def test_nothing_measured_is_never_a_pass(run: Runner, option: str) -> None:
     done = run(option)
     assert done.status == 1
-    assert "benchmarks are disabled" in done.out
+    assert done.out.count("benchmarks are disabled") == 1, "the reason once, with how many rows it concerns"
+    assert "  5 errors: benchmarks are disabled" in done.out
     assert "passed" not in done.out
 
 

@@ -18,7 +18,7 @@ class GroupResult:
     """Rows and faults by scenario id, or why nothing was measured.
 
     `skipped` is a reason that is nobody's fault (not enough memory); `failed` an error of the group. `launches`
-    are held against the accepted sessions, `confirmations` are fresh ones of what looked slow; `references`
+    are held against the accepted sessions, `confirmations` are fresh ones of what they call slower; `references`
     and `candidates` are the two sides of pairs. `other_faults` are of the group as a whole; `notes`: what a reader
     should know of rows that are valid. `trace`: what was traced after the launches, or why nothing was (`untraced`);
     both None where nobody asked.

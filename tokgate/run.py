@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +284,8 @@ class DeviceRun:
 
     def suspects(self, rows: list[Row]) -> set[Key]:
         """The rows that are slower than the accepted sessions, unless fresh launches clear them."""
-        return self._screened(suspects, rows)
+        suite_is_judged = sum(len(row.gated) for row in self._selected) >= self._family_size
+        return self._screened(partial(suspects, mean_too=suite_is_judged), rows)
 
     def to_pair(self, rows: list[Row]) -> set[Key]:
         """The rows that the accepted sessions do not settle."""

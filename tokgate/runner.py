@@ -114,7 +114,7 @@ class GroupRunner:
 
     def _confirm(self, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
         """Measures the suspects in fresh launches."""
-        again = _credible(scenarios, result, self._screen.suspects(result.all_rows))
+        again = _credible(scenarios, result, self._screen.suspects(_sound(result)))
         if not again:
             return
         try:
@@ -131,7 +131,7 @@ class GroupRunner:
     def _pair(self, reference: str, scenarios: Sequence[Scenario], artifact: Artifact, result: GroupResult) -> None:
         """Measures what is open in pairs with the reference: all of it where there were no launches before."""
         setting = self._setting
-        keys = self._screen.to_pair(result.all_rows) if result.launches else None
+        keys = self._screen.to_pair(_sound(result)) if result.launches else None
         again = _credible(scenarios, result, keys)
         if not again:
             return
@@ -205,6 +205,11 @@ class GroupRunner:
         source = self._setting.sources[result.group.shape]
         result.accuracy = worst_accuracy(result.group, result.own_launches, source)
         result.reference_accuracy = worst_accuracy(result.group, result.references, source)
+
+
+def _sound(result: GroupResult) -> list[Row]:
+    """The rows without a fault: a faulty one is INVALID anyhow, and tells nothing of its group."""
+    return [row for row in result.all_rows if not result.faults.get(row.scenario)]
 
 
 def _credible(scenarios: Sequence[Scenario], result: GroupResult, keys: Iterable[Key] | None) -> list[Scenario]:

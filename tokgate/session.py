@@ -31,7 +31,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One metric of one scenario: its values by launch, and by iteration within a launch.
 
     Durations are in seconds; `unit` says what a value is. `confirm` holds the fresh launches made because
-    the row looked slower; `pairs` holds [reference, candidate] launch values of a paired comparison.
+    the row was slower than the accepted sessions; `pairs` holds [reference, candidate] launch values of a paired
+    comparison.
     """
 
     scenario: str

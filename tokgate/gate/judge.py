@@ -68,12 +68,14 @@ def judge_session(
     )
 
 
-def suspects(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LEVELS) -> list[Key]:
+def suspects(
+    session: Session, baselines: Baselines, levels: Levels = DEFAULT_LEVELS, *, mean_too: bool = True
+) -> list[Key]:
     """The gated rows to measure again in fresh launches (Row.confirm) before they are judged.
 
     Fresh launches share the night of the first, so all that they can do is to clear a row that is REGRESSED without
-    them, or their geometric mean: of that, all that look slow are measured again. Of other rows they would settle
-    nothing.
+    them. `mean_too`: or the suite's; where these rows' geometric mean is REGRESSED, all that look slow are measured
+    again. Of other rows fresh launches would settle nothing.
     """
     if invalid_reasons(session):
         return []
@@ -82,7 +84,7 @@ def suspects(session: Session, baselines: Baselines, levels: Levels = DEFAULT_LE
     every = (case_of(row, held, session.machine_kind) for row in session.rows if row.gated)
     cases = [case for case in every if case is not None]
     suite = judge_suite(cases, len(cases), len(cases), held.prior, level, levels)
-    if suite.verdict is Verdict.REGRESSED:
+    if mean_too and suite.verdict is Verdict.REGRESSED:
         slow = [case for case in cases if screened(case, case.row.launches, levels)]
     else:
         slow = [case for case in cases if judge_row(case, level, levels).verdict is Verdict.REGRESSED]

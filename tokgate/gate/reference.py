@@ -33,14 +33,14 @@ class Past:
 class Reference:
     """`entries`: comparable sessions by scenario, oldest first; `refusals`: why a scenario has none.
 
-    `priors`: by metric, what is known of a row's variance before its own sessions are seen; `prior`: of all metrics.
+    `priors`: by row, what is known of its variance before its own sessions are seen; `prior`: that of the suite's row.
     """
 
     baselines: Baselines
     entries: Mapping[str, list[Accepted]]
     refusals: Mapping[str, str]
     prior: Prior
-    priors: Mapping[str, Prior]
+    priors: Mapping[Key, Prior]
 
     def past(self, row: Row) -> list[Past]:
         """The accepted sessions that hold this row in the same unit and direction."""
@@ -63,8 +63,8 @@ class Reference:
             f"{row.unit}, {row.better} is better; accept anew with --replace"
         )
 
-    def prior_of(self, metric: str) -> Prior:
-        return self.priors.get(metric, self.prior)
+    def prior_of(self, row: Row) -> Prior:
+        return self.priors.get(row.key, self.prior)
 
     def gated_keys(self) -> set[Key]:
         """The rows that the newest accepted session of their scenario gates."""
@@ -101,13 +101,33 @@ def reference(session: Session, baselines: Baselines) -> Reference:
         for scenario in {row.scenario for row in session.rows}
         if not entries.get(scenario)
     }
-    known = _session_values(baselines, entries, _launches(session))
+    known = _session_values(baselines, entries, min(_launches(session).values(), default=1))
     own = _connected(known, {row.scenario for row in session.rows})
-    priors = {
-        metric: _prior(_first_enough(_of(own, metric), _of(known, metric), own, known))
-        for metric in {row.metric for row in session.rows if row.gated}
-    }
-    return Reference(baselines, entries, refusals, _prior(_first_enough(own, known)), priors)
+    return Reference(
+        baselines, entries, refusals, _prior(_first_enough(own, known)), _priors(session, baselines, entries)
+    )
+
+
+def _priors(session: Session, baselines: Baselines, entries: Mapping[str, list[Accepted]]) -> dict[Key, Prior]:
+    """Of each gated row, learned from those that were accepted with it: not from what this session happens to hold
+    beside it, or a row screened with its group alone would be judged otherwise than beside all others.
+    """
+    launches = _launches(session)
+    known = {count: _session_values(baselines, entries, count) for count in set(launches.values())}
+    fitted: dict[tuple[int, frozenset[str], str], Prior] = {}
+    found: dict[Key, Prior] = {}
+    for row in session.rows:
+        if not row.gated:
+            continue
+        count = launches[row.scenario]
+        # Rows of the same accepted sessions have the same prior.
+        like = count, frozenset(entry.id for entry in entries.get(row.scenario, ())), row.metric
+        if like not in fitted:
+            rows = known[count]
+            own = _connected(rows, {row.scenario})
+            fitted[like] = _prior(_first_enough(_of(own, row.metric), _of(rows, row.metric), own, rows))
+        found[row.key] = fitted[like]
+    return found
 
 
 def _refusal(
@@ -129,8 +149,13 @@ def _refusal(
     return f"no accepted session of {scenario} on {session.machine_id}; accept at least 5 nights with tokgate accept"
 
 
-def _launches(session: Session) -> int:
-    return min((len(row.launches) for row in session.rows if row.gated), default=1)
+def _launches(session: Session) -> dict[str, int]:
+    """Scenario -> how many launches its gated rows have, the fewest of them."""
+    found: dict[str, int] = {}
+    for row in session.rows:
+        if row.gated:
+            found[row.scenario] = min(len(row.launches), found.get(row.scenario, len(row.launches)))
+    return found
 
 
 def _prior(known: _Known) -> Prior:

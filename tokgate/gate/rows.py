@@ -25,6 +25,7 @@ from tokgate.gate.verdict import RowVerdict, Verdict
 from tokgate.session import Row
 
 VETO = "slower in the first launches, not in the fresh ones"
+ONE_STAGE = "judged in one stage: no fresh launches were made to confirm it"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def case_of(row: Row, reference: Reference, kind: str) -> Case | None:
     past = reference.past(row)
     if not past:
         return None
-    prior = reference.prior_of(row.metric) if row.gated else NO_PRIOR
+    prior = reference.prior_of(row) if row.gated else NO_PRIOR
     comparison = compare(ys_of(row, row.launches), [item.ys for item in past], prior)
     return Case(row, past, thresholds(row, kind), prior, comparison)
 
@@ -170,9 +171,7 @@ def _regressed(case: Case, ruling: Ruling, confirmed: bool | None) -> list[str]:
         seen = f"at least {size_text(ruling.ci_pct[0])} worse, tolerance {case.thresholds.tolerance_pct:g}%"
     if confirmed is False:
         return [f"{seen}, but {VETO}: what slowed it has gone; measure it again"]
-    stage = (
-        "fresh launches are as slow" if confirmed else "judged in one stage: no fresh launches were made to confirm it"
-    )
+    stage = "fresh launches are as slow" if confirmed else ONE_STAGE
     return [seen, stage, "find what changed; if it is meant, tokgate accept --replace says so"]
 
 

@@ -21,7 +21,8 @@ ENOUGH_SESSIONS = 5
 class Levels:
     """`night`: the chance of a false red night, over all its rows; `no_regression`: that of a wrong PASS.
 
-    `screen`: that of measuring an unchanged row again; `power`: that of seeing a change of MDE size.
+    `screen`: that of an unchanged row's looking slow, so that fresh launches do not clear it; `power`: that of seeing a
+    change of MDE size.
     """
 
     night: float = 0.01

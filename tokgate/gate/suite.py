@@ -9,7 +9,7 @@ from statistics import median
 
 from tokgate.gate.comparison import Comparison, compare_values
 from tokgate.gate.defaults import Thresholds, mean_of
-from tokgate.gate.rows import VETO, Case, ys_of
+from tokgate.gate.rows import ONE_STAGE, VETO, Case, ys_of
 from tokgate.gate.ruling import Levels, Ruling, is_suspect, rule
 from tokgate.gate.scale import change_pct, delta_of, fastest_half, signed_text, size_text
 from tokgate.gate.variance import Prior
@@ -59,9 +59,10 @@ def judge_suite(
     verdict = ruling.verdict
     seen = f"geometric mean of {len(cases)} rows against {comparison.sessions} accepted sessions"
     reasons = [f"{seen}: {bounds(ruling, limits)}"]
-    if verdict is Verdict.REGRESSED and any(case.row.confirm for case in cases):
-        fresh = _compare(cases, ids, prior, confirm=True)
-        if not is_suspect(fresh, better, limits, levels):
+    if verdict is Verdict.REGRESSED:
+        if not any(case.row.confirm for case in cases):
+            reasons.append(ONE_STAGE)
+        elif not is_suspect(_compare(cases, ids, prior, confirm=True), better, limits, levels):
             verdict = Verdict.INCONCLUSIVE
             reasons.append(VETO)
     mde = comparison.minimum_detectable(delta_of(limits.tolerance_pct, better), level, levels.power)

@@ -72,7 +72,7 @@ def test_the_printed_bounds_are_those_that_decided(change_pct, sd, df, better):
 
 @given(st.floats(-60, 60), st.floats(1e-4, 0.1), st.floats(1, 100), st.integers(1, 6))
 def test_what_is_regressed_was_suspect(change_pct, sd, df, sessions):
-    """The screen is the weaker test, so a REGRESSED row always gets its fresh launches."""
+    """The screen is the weaker test, so fresh launches as slow as the first never clear a REGRESSED row."""
     comparison = seen(change_pct, sd, df=df, sessions=sessions)
     if verdict(comparison) is Verdict.REGRESSED:
         assert is_suspect(comparison, "higher", GPU, LEVELS)

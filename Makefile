@@ -15,10 +15,10 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 cpu: $(VENV)/cpu.stamp ## measure and judge a few rows (quick profile)
-	$(PYTEST) -m cpu --perf-profile quick --perf-report=.tokgate/report.html
+	$(PYTEST) -m cpu --perf-profile=quick --perf-report=.tokgate/report.html
 
 nightly: $(VENV)/cpu.stamp ## measure and judge the whole matrix, as a gate
-	$(PYTEST) -m cpu --perf-profile nightly --perf-require-baseline
+	$(PYTEST) -m cpu --perf-profile=nightly --perf-require-baseline
 
 test: $(VENV)/dev.stamp ## the suite's own tests, and what the gate promises on simulated nights
 	$(PYTEST) -n auto --dist worksteal

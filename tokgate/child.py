@@ -33,12 +33,14 @@ _TAIL_BYTES = 4000
 _SEARCHED_BYTES = 1 << 20
 _POLL_S = 0.02
 _LOOK_S = 0.2
+# A killed process of a GPU takes some seconds to give its memory back. One that is stuck in the driver never dies.
+_DEATH_S = 60.0
 
 
 class ChildError(Exception):
-    """A child ended without doing its work. `tail` is the end of what it printed."""
+    """A child did not do its work. `tail`: the end of what it printed; `returncode`: None of one that does not die."""
 
-    def __init__(self, message: str, returncode: int, tail: str = "") -> None:
+    def __init__(self, message: str, returncode: int | None, tail: str = "") -> None:
         super().__init__(message)
         self.returncode = returncode
         self.tail = tail
@@ -82,6 +84,7 @@ class Child:
         )
         self._last: Event = {}
         self._begun = b""
+        self._death_s = _DEATH_S
 
     def __enter__(self) -> Child:
         return self
@@ -90,8 +93,9 @@ class Child:
         self.close()
 
     def close(self) -> None:
-        """Ends it with its process group, if it has not ended. What is left of its words is lost, but for its log."""
-        _stop(self._process)
+        """Ends it with its process group, if it has not ended. What is left of its words is lost, but for its log.
+        One that does not die is left as it is after a minute."""
+        self._kill()
         self._printed.close()
 
     def go_on(self) -> None:
@@ -133,7 +137,7 @@ class Child:
             for event in self._events(silence_s):
                 on_event(event)
             _await_end(self._process.pid, silence_s)
-        _stop(self._process)
+        self._kill()
         returncode, last = self._process.returncode, self._last
         if returncode == 0 and last.get("event") == "done":
             return
@@ -148,15 +152,29 @@ class Child:
         try:
             yield
         except _SilentError:
-            _stop(self._process)
+            ended = "was stopped" if self._kill() else _undying(self._process.pid)
             after = f"after its event {self._last['event']!r}" if self._last else "from its start on"
             tail = _tail(self._printed)
             raise ChildError(
-                f"it reported nothing for {silence_s:g} s {after}: it hangs, or is far too slow, and was stopped; "
+                f"it reported nothing for {silence_s:g} s {after}: it hangs, or is far too slow, and {ended}; "
                 f"its last words:\n{tail}",
                 self._process.returncode,
                 tail,
             ) from None
+
+    def _kill(self) -> bool:
+        """Ends it with its process group. False where it does not die, for which it is waited once."""
+        child = self._process
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(self._death_s)
+            self._death_s = 0.0
+        for pipe in filter(None, (child.stdin, child.stdout)):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        return child.returncode is not None
 
     def _events(self, silence_s: float | None) -> Iterator[Event]:
         """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.
@@ -242,7 +260,7 @@ def _decode(line: bytes) -> Event | None:
 
 
 def _await_end(pid: int, timeout_s: float | None) -> None:
-    """Leaves the ended child unreaped, so that its group cannot become another's before _stop has ended the rest.
+    """Leaves the ended child unreaped, so that its group cannot become another's before the rest of it is killed.
 
     A worker that crashed leaves processes of its engine behind, which hold the GPU's memory. Raises _SilentError.
     """
@@ -251,17 +269,6 @@ def _await_end(pid: int, timeout_s: float | None) -> None:
         if deadline_s is not None and time.monotonic() > deadline_s:
             raise _SilentError
         time.sleep(_POLL_S)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
 
 
 def _open_log(path: Path | None) -> IO[bytes]:
@@ -275,6 +282,11 @@ def _tail(printed: IO[bytes], most_bytes: int = _TAIL_BYTES) -> str:
     size = printed.seek(0, os.SEEK_END)
     printed.seek(max(0, size - most_bytes))
     return printed.read().decode("utf-8", "replace").strip()
+
+
+def _undying(pid: int) -> str:
+    seen = f"was killed, but does not die (process {pid} is still there {_DEATH_S:g} s later, as if inside a driver)"
+    return f"{seen}; look at dmesg (Xid errors, a GPU that fell off the bus), and restart the host"
 
 
 def _ending(returncode: int) -> str:

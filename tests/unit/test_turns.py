@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gone import is_gone
+from tokgate import child
 from tokgate.errors import MeasurementError
 from tokgate.launch import Turns, run_launch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
@@ -110,6 +112,17 @@ def test_a_worker_that_waits_for_its_turn_ends_with_a_run_that_is_broken_off(tmp
     assert "imported 1" in done(tmp_path)
     assert len(pids(tmp_path)) == 2
     assert all(map(is_gone, pids(tmp_path)))
+
+
+def test_a_worker_that_does_not_die_fails_its_launch_and_is_left(tmp_path: Path, monkeypatch) -> None:
+    """As one that waits inside the driver: nobody waits for it with the locks held."""
+    monkeypatch.setattr(child, "_DEATH_S", 0.5)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "killpg", lambda group, number: None)
+        with pytest.raises(MeasurementError, match=r"the vllm worker failed: .* does not die .*look at dmesg"):
+            in_turns(tmp_path, 2, second=HANGS, silence_s=5)
+    assert "ends 0" in done(tmp_path), "it takes nothing from the one before it"
+    assert all(map(is_gone, pids(tmp_path))), "it ends by itself, once it can"
 
 
 def test_there_are_no_more_turns_than_launches() -> None:

@@ -3,6 +3,9 @@
 In a container NVML may give the host's process ids, which mean nothing here. An id that /proc does not know is
 ours if it came while our engine was loaded and warmed up, since the device lock keeps other measurements off; one
 that was there before, or came later, is foreign. Where the driver tells of no process at all, nobody is seen.
+
+The driver notes once a sample period what each process computed, and many a round is shorter: of the others, what was
+noted in the second before the round's end tells too, unless they are known to have ended before it began.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from tokgate.machine.processes import Process
 # What older libraries give for memory that is not available.
 _NO_MEMORY_FIGURE = 1 << 63
 _RECENT_US = 10_000_000
+# NVML: "Each sample period may be between 1 second and 1/6 second, depending on the product being queried."
+_PERIOD_US = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,40 @@ class GpuTenants:
         self._devices = devices
         self._root = root
         self._own_unseen = unseen_now(nvml, devices, root, before.at_us).ids - before.ids
+        self._family = {os.getpid()}
+        self._met: set[int] = set()
+        self._look()
 
     def start(self) -> None:
         self._since_us = _now_us()
-        self._found = self._others(_listed(self._nvml, self._devices))
+        met = frozenset(self._met)
+        self._found = self._look()
+        self._ended = met - self._there
 
     def stop(self) -> tuple[GpuProcess, ...]:
-        """The others that held memory at an edge of the round or computed in it, the busiest first."""
-        shares = _sm_shares(self._nvml, self._devices, self._since_us)
-        held = self._found | self._others(_listed(self._nvml, self._devices))
-        computed = {pid: None for pid, share in (shares or {}).items() if share > 0}
-        found = held | {pid: other for pid, other in self._others(computed).items() if pid not in held}
+        """The others that held memory at an edge of the round or computed beside it, the busiest first."""
+        shares = _sm_shares(self._nvml, self._devices, min(self._since_us, _now_us() - _PERIOD_US))
+        held = self._found | self._look()
+        computed = {pid: None for pid, share in (shares or {}).items() if share > 0 and pid not in self._ended}
+        found = self._others(computed) | held
         told = [
             other._replace(sm_share=None if shares is None else shares.get(pid, 0.0)) for pid, other in found.items()
         ]
         return tuple(sorted(told, key=lambda other: (-(other.sm_share or 0.0), other.pid)))
 
+    def _look(self) -> dict[int, GpuProcess]:
+        """Meets all who are there now; returns the others that hold memory."""
+        listed = _listed(self._nvml, self._devices)
+        self._seen = processes.scan(self._root)
+        self._there = {*self._seen, *listed}
+        self._met |= self._there
+        # Whoever was of the family is ours when it has ended, too.
+        self._family |= processes.descendants(self._seen, os.getpid())
+        return self._others(listed)
+
     def _others(self, ids: Mapping[int, int | None]) -> dict[int, GpuProcess]:
-        if not ids:
-            return {}
-        seen = processes.scan(self._root)
-        family = {os.getpid()} | processes.descendants(seen, os.getpid())
-        mine = family | {pid for pid in self._own_unseen if pid not in seen}
+        seen = self._seen
+        mine = self._family | {pid for pid in self._own_unseen if pid not in seen}
         return {pid: GpuProcess(_name(seen.get(pid)), pid, held, None) for pid, held in ids.items() if pid not in mine}
 
 

@@ -24,8 +24,8 @@ _MOST_NAMED = 3
 
 
 class GpuProcess(NamedTuple):
-    """Somebody else's process on a GPU. `sm_share`: of the multiprocessors' time, 0 to 1, the busiest moment; None
-    where the driver does not tell. `memory_bytes` is None there too."""
+    """Somebody else's process on a GPU. `sm_share`: of the multiprocessors' time, 0 to 1, the busiest moment in the
+    round, or in the second before its end; None where the driver does not tell. `memory_bytes` is None there too."""
 
     name: str
     pid: int
@@ -38,10 +38,11 @@ class GpuUse:
     """The GPUs of a launch during one round; None is what the driver does not tell.
 
     `utilization` (0 to 1) is the mean over GPUs and samples of the share of time in which a kernel ran; power and
-    energy are sums over the GPUs, `energy_from` says by what ("counter", or "power" times time). `memory_bytes`:
-    the most that was in use at once, the driver's own share included. SM clocks are over all samples of all GPUs,
-    the temperature is the highest. `reasons`: why clocks were not at their highest, each with its share of the
-    samples. `lost`: why there is no telemetry, or none at the end. `sampler_cpu_s`: what the watching itself took.
+    energy are sums over the GPUs, `energy_from` says by what ("counter", or "power" times time); both are None of MIG
+    slices, since the driver tells those of the whole GPU, neighbours included. `memory_bytes`: the most that was in use
+    at once, the driver's own share included. SM clocks are over all samples of all GPUs, the temperature is the
+    highest. `reasons`: why clocks were not at their highest, each with its share of the samples. `lost`: why there is
+    no telemetry, or none at the end. `sampler_cpu_s`: what the watching itself took.
     """
 
     gpus: int

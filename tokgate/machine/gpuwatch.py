@@ -43,6 +43,9 @@ class _Sample(NamedTuple):
 class GpuSampler:
     """Samples the first `count` GPUs that are visible under `environ`, from start() to stop().
 
+    Between these come `round_begins`, last before the round, and `round_ends`, first after it: its energy is what was
+    used from the one to the other.
+
     Made before the engine is loaded, to see who was there before it; `open` comes after, so that no engine is
     forked with the driver's library in use. `nvml` stands in for the library. Raises as `visible_devices` does.
     """
@@ -72,17 +75,21 @@ class GpuSampler:
         self._thread.start()
         # Nothing but the round begins when the round does. What does not answer in time is told when it ends.
         begun.wait(_JOIN_S)
-        self._energy_mj, self._started_s = self._energies(), time.perf_counter()
+
+    def round_begins(self) -> None:
+        self._first_mj, self._began_s = self._energies(), time.perf_counter()
+
+    def round_ends(self) -> None:
+        self._last_mj, self._wall_s = self._energies(), time.perf_counter() - self._began_s
 
     def stop(self) -> GpuUse:
-        energies, wall_s = self._energies(), time.perf_counter() - self._started_s
         self._ended.set()
         self._thread.join(_JOIN_S)
         if self._thread.is_alive():
-            return self._use(wall_s, None, f"the driver did not answer for {_JOIN_S:g} s")
+            return self._use(f"the driver did not answer for {_JOIN_S:g} s")
         self._sample()
         lost = None if self._answers else "the driver stopped answering" if self._moments else "the driver said nothing"
-        return self._use(wall_s, energies, lost)
+        return self._use(lost)
 
     def _chosen(self, library: Any) -> list[Device]:
         return visible_devices(library, self._environ)[: self._count]
@@ -103,15 +110,15 @@ class GpuSampler:
             self._moments.append(moment)
 
     def _energies(self) -> list[int] | None:
-        """Each GPU's energy counter in mJ; None where a board has none (before Volta)."""
+        """Each GPU's energy counter in mJ; None where a board has none (before Volta), and of slices."""
         query = "nvmlDeviceGetTotalEnergyConsumption"
-        found = [optional(self._library, query, device.whole) for device in self._devices]
+        found = [_of_whole(self._library, query, device) for device in self._devices]
         return None if None in found else found
 
-    def _use(self, wall_s: float, energies_mj: Sequence[int] | None, lost: str | None) -> GpuUse:
+    def _use(self, lost: str | None) -> GpuUse:
         samples = [sample for moment in self._moments for sample in moment]
         power_w = _mean(_sums(self._moments, "power_w"))
-        energy_j, energy_from = self._energy(wall_s, energies_mj, power_w)
+        energy_j, energy_from = self._energy(power_w)
         clocks = _known(samples, "sm_clock_mhz")
         return GpuUse(
             gpus=len(self._devices),
@@ -130,22 +137,25 @@ class GpuSampler:
             sampler_cpu_s=self._cpu_s,
         )
 
-    def _energy(
-        self, wall_s: float, energies_mj: Sequence[int] | None, power_w: float | None
-    ) -> tuple[float | None, str | None]:
-        if wall_s < _LEAST_ENERGY_S:
+    def _energy(self, power_w: float | None) -> tuple[float | None, str | None]:
+        if self._wall_s < _LEAST_ENERGY_S:
             return None, None
-        if energies_mj is not None and self._energy_mj is not None:
-            used_j = (sum(energies_mj) - sum(self._energy_mj)) / 1e3
+        if self._last_mj is not None and self._first_mj is not None:
+            used_j = (sum(self._last_mj) - sum(self._first_mj)) / 1e3
             return (used_j, "counter") if used_j > 0 else (None, None)
-        return (power_w * wall_s, "power") if power_w else (None, None)
+        return (power_w * self._wall_s, "power") if power_w else (None, None)
+
+
+def _of_whole(nvml: Any, query: str, device: Device) -> Any:
+    """What adds up over all that run on a GPU: of a slice it would be its neighbours' too, and is None."""
+    return None if device.sliced else optional(nvml, query, device.handle)
 
 
 def _read(nvml: Any, device: Device) -> _Sample:
-    """A slice's own utilisation and memory; power, clocks and heat are those of the GPU it is part of."""
+    """A slice's own utilisation and memory; clocks and heat are those of the GPU it is part of, power is none."""
     rates = optional(nvml, "nvmlDeviceGetUtilizationRates", device.handle)
     memory = optional(nvml, "nvmlDeviceGetMemoryInfo", device.handle)
-    power_mw = optional(nvml, "nvmlDeviceGetPowerUsage", device.whole)
+    power_mw = _of_whole(nvml, "nvmlDeviceGetPowerUsage", device)
     reasons = (optional(nvml, query, device.whole) for query in _REASON_QUERIES)
     return _Sample(
         utilization=None if rates is None else rates.gpu / 100,

@@ -108,12 +108,15 @@ class GpuWatch:
 
     def start(self) -> None:
         self._before_s = loop_probe()
-        # Who is on the GPU is asked outside of what counts as the round's use of the CPUs.
+        # Who is on the GPU is asked outside of what counts as the round's use of the CPUs. Both scan every process,
+        # outside of what counts as its energy.
         self._sampler.start()
         self._use = RoundWatch()
         self._use.start()
+        self._sampler.round_begins()
 
     def stop(self) -> Watched:
+        self._sampler.round_ends()
         use = self._use.stop()
         gpu = self._sampler.stop()
         after_s = loop_probe()

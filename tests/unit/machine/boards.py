@@ -38,7 +38,10 @@ _SAMPLED = (
 
 @dataclass
 class Board:
-    """What NVML says of one GPU or slice. `errors`: query -> the error it is answered with."""
+    """What NVML says of one GPU or slice. `errors`: query -> the error it is answered with.
+
+    `sm_pct`: what processes computed in the last sample, which ended at `sm_at_us`; None: whenever it is asked for.
+    """
 
     uuid: str
     name: str = "NVIDIA H200"
@@ -58,6 +61,7 @@ class Board:
     reasons: int = 0
     processes: dict[int, int | None] = field(default_factory=dict)
     sm_pct: dict[int, int] | None = None
+    sm_at_us: int | None = None
     persistence: int | None = None
 
 
@@ -174,12 +178,13 @@ class FakeNvml:
         return self._of(board, "nvmlDeviceGetComputeRunningProcesses", listed)
 
     def nvmlDeviceGetProcessUtilization(self, board: Board, since_us: int) -> list[Any]:
-        """As the driver does: an error where nobody did anything, and entries that were never filled."""
+        """As the driver does: an error where nobody did anything since then, and entries that were never filled."""
         if board.sm_pct is None:
             raise NVMLError(NOT_SUPPORTED)
-        if not board.sm_pct:
+        at_us = since_us + 1 if board.sm_at_us is None else board.sm_at_us
+        if not board.sm_pct or at_us <= since_us:
             raise NVMLError(NOT_FOUND)
-        filled = [SimpleNamespace(pid=pid, timeStamp=since_us + 1, smUtil=pct) for pid, pct in board.sm_pct.items()]
+        filled = [SimpleNamespace(pid=pid, timeStamp=at_us, smUtil=pct) for pid, pct in board.sm_pct.items()]
         return [*filled, SimpleNamespace(pid=0, timeStamp=0, smUtil=77)]
 
     def lose(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from boards import NOT_SUPPORTED, Board, FakeNvml, NVMLError
 
+from tokgate.machine import gpuprocesses
 from tokgate.machine.gpuprocesses import GpuTenants, Unseen, foreign_now, unseen_now
 from tokgate.machine.gpuuse import GpuProcess
 from tokgate.machine.nvml import Device
@@ -117,6 +118,80 @@ def test_one_that_came_and_went_within_the_round_is_seen_by_what_it_did(board, p
     tenants.start()
     board.sm_pct = {STRANGER: 5}
     assert tenants.stop() == (GpuProcess("train.py", STRANGER, None, 0.05),)
+
+
+class Clock:
+    """The driver's, which stands still until it is set."""
+
+    at_s = 1000.0
+
+    def __call__(self) -> int:
+        return round(1e6 * self.at_s)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(gpuprocesses, "_now_us", made)
+    return made
+
+
+def round_of(tenants: GpuTenants, clock: Clock, lasts_s: float) -> list[tuple[int, float | None]]:
+    tenants.start()
+    clock.at_s += lasts_s
+    return [(other.pid, other.sm_share) for other in tenants.stop()]
+
+
+def test_a_stranger_at_work_is_seen_in_every_round_however_short(board, proc, clock):
+    """It is noted once a second; most rounds of 30 ms have no sample of their own."""
+    board.processes, board.sm_pct = {STRANGER: GB}, {STRANGER: 40}
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    for _ in range(60):
+        board.sm_at_us = round(1e6 * int(clock.at_s + 0.03))
+        assert round_of(tenants, clock, 0.03) == [(STRANGER, 0.4)]
+        clock.at_s += 0.02
+
+
+@pytest.mark.parametrize(("lasts_s", "ago_s"), [(0.03, 1.0), (2.0, 0.1)])
+def test_what_a_stranger_did_earlier_is_nothing_to_a_round_beside_which_it_is_idle(board, proc, clock, lasts_s, ago_s):
+    board.processes, board.sm_pct = {STRANGER: GB}, {STRANGER: 40}
+    board.sm_at_us = round(1e6 * (clock.at_s - ago_s))
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    assert round_of(tenants, clock, lasts_s) == [(STRANGER, 0.0)]
+
+
+def test_a_long_round_is_told_by_all_of_its_samples(board, proc, clock):
+    board.processes, board.sm_pct = {STRANGER: GB}, {STRANGER: 40}
+    board.sm_at_us = round(1e6 * (clock.at_s + 0.5))
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    assert round_of(tenants, clock, 20.0) == [(STRANGER, 0.4)]
+
+
+def test_one_that_is_known_to_have_ended_before_the_round_disturbs_nothing(board, proc, clock):
+    board.sm_pct, board.sm_at_us = {STRANGER: 40}, round(1e6 * clock.at_s)
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    assert round_of(tenants, clock, 0.03) == [(STRANGER, 0.4)]
+    (proc / f"proc/{STRANGER}/stat").unlink()
+    assert round_of(tenants, clock, 0.03) == []
+
+
+def test_one_of_which_only_the_driver_knows_may_be_there_still(board, proc, clock):
+    """Of another container: by the host's ids, and on no list."""
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    board.sm_pct, board.sm_at_us = {LATER: 40}, round(1e6 * clock.at_s)
+    clock.at_s += 0.5
+    assert round_of(tenants, clock, 0.03) == [(LATER, 0.4)]
+    assert round_of(tenants, clock, 0.03) == [(LATER, 0.4)]
+
+
+def test_one_of_the_family_that_ended_is_ours_still(board, proc, clock):
+    """Before the round or in it; nor is it another's while it lives."""
+    board.processes, board.sm_pct = {CHILD: GB}, {CHILD: 90}
+    tenants = GpuTenants(FakeNvml(board), devices(board), NOBODY, proc)
+    tenants.start()
+    (proc / f"proc/{CHILD}/stat").unlink()
+    assert tenants.stop() == ()
+    assert round_of(tenants, clock, 0.03) == []
 
 
 def test_memory_that_is_not_told_is_none_and_that_of_several_gpus_adds_up(proc):

@@ -30,6 +30,16 @@ def opened(nvml: FakeNvml, count: int = 1) -> GpuSampler:
     return sampler
 
 
+def begin(sampler: GpuSampler) -> None:
+    sampler.start()
+    sampler.round_begins()
+
+
+def end(sampler: GpuSampler) -> GpuUse:
+    sampler.round_ends()
+    return sampler.stop()
+
+
 def wait_for(nvml: FakeNvml, samples: int) -> None:
     """Until the thread has taken so many, counted by board."""
     until = time.monotonic() + 20
@@ -40,9 +50,9 @@ def wait_for(nvml: FakeNvml, samples: int) -> None:
 
 def watched(nvml: FakeNvml, count: int = 1) -> GpuUse:
     sampler = opened(nvml, count)
-    sampler.start()
+    begin(sampler)
     wait_for(nvml, count)
-    return sampler.stop()
+    return end(sampler)
 
 
 def test_one_gpu_is_told_as_it_is():
@@ -70,10 +80,10 @@ def test_memory_is_the_most_at_once():
     board = Board("GPU-1", used_mib=5000)
     nvml = FakeNvml(board)
     sampler = opened(nvml)
-    sampler.start()
+    begin(sampler)
     wait_for(nvml, 1)
     board.used_mib = 700
-    assert sampler.stop().memory_bytes == 5000 * MIB
+    assert end(sampler).memory_bytes == 5000 * MIB
 
 
 def test_the_round_begins_when_the_first_sample_is_taken(monkeypatch):
@@ -81,17 +91,17 @@ def test_the_round_begins_when_the_first_sample_is_taken(monkeypatch):
     monkeypatch.setattr(gpuwatch, "_read", lambda *args: (time.sleep(slow_s), read(*args))[1])
     nvml = FakeNvml(Board("GPU-1"))
     sampler = opened(nvml)
-    sampler.start()
+    begin(sampler)
     assert nvml.samples == 1
-    sampler.stop()
+    end(sampler)
 
 
 def test_it_goes_on_sampling_through_the_round():
     nvml = FakeNvml(Board("GPU-1"))
     sampler = opened(nvml)
-    sampler.start()
+    begin(sampler)
     wait_for(nvml, 3)
-    assert sampler.stop().samples >= 4
+    assert end(sampler).samples >= 4
 
 
 def test_rounds_do_not_share_their_samples():
@@ -100,18 +110,18 @@ def test_rounds_do_not_share_their_samples():
     sampler = opened(nvml)
     for temperature_c in (90, 60):
         board.temperature_c = temperature_c
-        sampler.start()
+        begin(sampler)
         wait_for(nvml, nvml.samples + 1)
-        assert sampler.stop().temperature_c == temperature_c
+        assert end(sampler).temperature_c == temperature_c
 
 
 def energy_of(board: Board, used_mj: int) -> GpuUse:
     nvml = FakeNvml(board)
     sampler = opened(nvml)
-    sampler.start()
+    begin(sampler)
     wait_for(nvml, 1)
     board.energy_mj += used_mj
-    return sampler.stop()
+    return end(sampler)
 
 
 def test_energy_is_what_the_counter_moved():
@@ -124,6 +134,23 @@ def test_without_a_counter_energy_is_power_times_time():
     assert use.energy_from == "power"
     assert use.energy_j is not None
     assert 0 < use.energy_j < 400 * 30
+
+
+@pytest.mark.parametrize("uncounted", [False, True])
+def test_a_slice_has_neither_power_nor_energy(uncounted):
+    """The driver knows the whole GPU's alone, and its other slices draw of both."""
+    whole = Board("GPU-1", mig=True, slices=[Board("MIG-1", used_mib=100), Board("MIG-2")])
+    if uncounted:
+        whole.errors["nvmlDeviceGetTotalEnergyConsumption"] = NOT_SUPPORTED
+    nvml = FakeNvml(whole)
+    sampler = GpuSampler(1, {"CUDA_VISIBLE_DEVICES": "MIG-1"}, nvml)
+    sampler.open()
+    begin(sampler)
+    wait_for(nvml, 1)
+    whole.energy_mj += 123_000
+    use = end(sampler)
+    assert (use.power_w, use.energy_j, use.energy_from) == (None, None, None)
+    assert (use.memory_bytes, use.temperature_c, use.lost) == (100 * MIB, 61, None)
 
 
 def test_a_counter_that_did_not_move_tells_nothing(monkeypatch):
@@ -149,10 +176,10 @@ def test_reasons_have_two_names_by_driver(old):
 def test_a_driver_lost_in_the_round_is_told_and_no_crash():
     nvml = FakeNvml(Board("GPU-1"))
     sampler = opened(nvml)
-    sampler.start()
+    begin(sampler)
     wait_for(nvml, 1)
     nvml.lose()
-    use = sampler.stop()
+    use = end(sampler)
     assert use.samples >= 1
     assert use.lost == "the driver stopped answering"
 
@@ -161,8 +188,8 @@ def test_a_driver_lost_before_the_round_leaves_no_sample():
     nvml = FakeNvml(Board("GPU-1"))
     sampler = opened(nvml)
     nvml.lose()
-    sampler.start()
-    use = sampler.stop()
+    begin(sampler)
+    use = end(sampler)
     assert (use.samples, use.memory_bytes, use.lost) == (0, None, "the driver said nothing")
 
 
@@ -176,9 +203,9 @@ def test_a_driver_that_hangs_is_not_waited_for_for_ever(monkeypatch):
 
     monkeypatch.setattr(gpuwatch, "_JOIN_S", 0.05)
     sampler = opened(Hanging(Board("GPU-1")))
-    sampler.start()
+    begin(sampler)
     try:
-        assert "did not answer for 0.05 s" in str(sampler.stop().lost)
+        assert "did not answer for 0.05 s" in str(end(sampler).lost)
     finally:
         release.set()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from boards import Board, FakeNvml
 
-from tokgate.machine import watch
+from tokgate.machine import gpuwatch, watch
 from tokgate.machine.telemetry import RoundUse
 from tokgate.machine.watch import CpuWatch, GpuWatch, Watch, Watched, open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan
@@ -72,6 +72,24 @@ def test_a_gpu_round_has_the_gpu_beside_the_host_and_how_fast_one_core_was(host)
     assert told.keys() == {"use", "gpu", "loop_s"}
     assert told["loop_s"] == [0.02, 0.02]
     assert told["gpu"]["memory_bytes"] == 1000 << 20
+
+
+def test_a_gpu_rounds_energy_is_that_of_nothing_but_the_round(host, monkeypatch):
+    """What the suite does beside it scans every process of the host, and the GPU draws its power meanwhile."""
+    monkeypatch.setattr(gpuwatch, "_LEAST_ENERGY_S", 0.0)
+    board = Board("GPU-1")
+
+    def used(joules: int) -> None:
+        board.energy_mj += 1000 * joules
+
+    monkeypatch.setattr(host, "start", lambda self: used(100))
+    monkeypatch.setattr(host, "stop", lambda self: (used(200), USE)[1])
+    monkeypatch.setattr(watch, "loop_probe", lambda: (used(400), 0.02)[1])
+    made = GpuWatch(1, {}, FakeNvml(board))
+    made.settle()
+    made.start()
+    used(7)
+    assert made.stop().figures["gpu"]["energy_j"] == 7
 
 
 def test_a_slow_core_beside_a_gpu_is_recorded_and_disturbs_nothing(host):

@@ -27,7 +27,7 @@ class LaunchRecord:
     for every disturbed round that could not be repeated; `unequal` why a round did other work than planned, failed
     requests included. `accuracy` is the worker's accuracy event; `peaks` what
     the machine itself reached after the rounds (read_bytes_s, flop_s), empty where that could not be measured.
-    `compiled`: how many things the engine compiled anew while it was loaded, by cache.
+    `compiled`: how many things came into the compile caches while the engine was loaded, by cache.
     """
 
     rounds: dict[str, list[Sample]] = field(default_factory=dict)

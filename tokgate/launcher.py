@@ -70,6 +70,10 @@ class Setting:
     trace_dir: Path | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
 
+    def told(self, group: Group) -> dict[str, Any]:
+        """All settings of the group's engine, as it is judged."""
+        return merged(engine_settings(group, self.sources[group.shape]), self.given)
+
 
 @dataclass(frozen=True)
 class Start:

@@ -18,6 +18,16 @@ from tokgate.launcher import Setting
 from tokgate.options import Options
 from tokgate.result import GroupResult
 from tokgate.roofline import best_peaks, host_speed
+from tokgate.samples import left_out
+
+# An engine's counters, by the names that a server's are kept under.
+_COUNTED = {
+    "num_preemptions": "preemptions",
+    "prefix_cache_queries": "prefix_queries",
+    "prefix_cache_hits": "prefix_hits",
+    "spec_decode_num_draft_tokens": "drafted_tokens",
+    "spec_decode_num_accepted_tokens": "accepted_tokens",
+}
 
 
 def session_id(started: datetime.datetime, machine_id: str, profile: str) -> str:
@@ -69,12 +79,17 @@ def telemetry(results: list[GroupResult]) -> dict[str, Any]:
 
 
 def _served(results: list[GroupResult]) -> dict[str, dict[str, float]]:
-    """Scenario -> what its server told of itself in the rounds that count."""
+    """Scenario -> what its server, or its engine, told of itself in the rounds that count."""
     rounds: dict[str, list[dict[str, Any]]] = {}
     for event in _rounds(results):
-        if event.get("server") and event["disturbed"] is None:
-            rounds.setdefault(event["scenario"], []).append(event["server"])
+        told = {**(event.get("server") or _counted(event)), "rate": event.get("rate")}
+        if any(value is not None for value in told.values()) and event["disturbed"] is None:
+            rounds.setdefault(event["scenario"], []).append(told)
     return {scenario: served_figures(told) for scenario, told in rounds.items()}
+
+
+def _counted(event: dict[str, Any]) -> dict[str, Any]:
+    return {_COUNTED[name]: value for name, value in event.get("counters", {}).items() if name in _COUNTED}
 
 
 def _rounds(results: list[GroupResult]) -> list[dict[str, Any]]:
@@ -87,7 +102,8 @@ def _group(result: GroupResult) -> dict[str, Any]:
     if result.references:
         told["reference_engine"] = result.references[0].engine
         told["reference_launches"] = _launches(result.references)
-    return {**told, "notes": result.notes} if result.notes else told
+    notes = [*result.notes, *left_out(result.group, result.launches or result.candidates)]
+    return {**told, "notes": notes} if notes else told
 
 
 def _launches(records: Iterable[LaunchRecord]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from tokgate.machine.lock import Claim, device_locks
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
-from tokgate.roofline import work_of
+from tokgate.rowwork import row_work
 from tokgate.runner import GroupRunner
 from tokgate.scenario import Group, Matrix, Scenario
 from tokgate.session import Row, Session
@@ -211,17 +211,9 @@ class DeviceRun:
         return {row.id: self._work_of(row) for row in self._selected if row.group.id in self._results}
 
     def _work_of(self, row: Scenario) -> dict[str, float]:
-        """Of a server's row its decode steps: requests that come one by one are not prefilled all at once."""
-        shape = self._setting.sources[row.group.shape].shape
-        group = row.group
-        work = work_of(shape, group.loader, group.precision, row.batch, row.prompt_len, row.output_len).figures()
-        if row.traffic is None:
-            return work
-        if row.traffic.users is not None:
-            return {}
-        if self._setting.remote is not None or row.traffic.prompts == "mixed" or row.traffic.open_share is not None:
-            return {}
-        return {name: value for name, value in work.items() if name.startswith("decode")}
+        setting, engine = self._setting, self._results[row.group.id].engine
+        shape = setting.sources[row.group.shape].shape
+        return row_work(row, shape, setting.told(row.group), engine, remote=setting.remote is not None)
 
     @property
     def _software(self) -> dict[str, str]:

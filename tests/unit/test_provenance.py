@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokgate.launch import LaunchRecord
-from tokgate.provenance import measured
+from tokgate.provenance import measured, telemetry
 from tokgate.result import GroupResult
 from tokgate.scenario import Group
 
@@ -31,3 +31,23 @@ def test_what_was_not_measured_is_left_out() -> None:
         peaks={"read_bytes_s": 3e10, "flop_s": 1e11}, events=[{"event": "round", "disturbed": None}]
     )
     assert measured([GroupResult(GROUP, launches=[unprobed])]) == {"measured": unprobed.peaks}
+
+
+def test_what_an_engine_counted_beside_its_rounds_is_kept_as_a_servers_is() -> None:
+    """Speculation that is accepted less is why its row is slower."""
+
+    def counted(drafted: float, accepted: float, disturbed: str | None = None) -> dict[str, object]:
+        counters = {
+            "num_preemptions": 2.0,
+            "prefix_cache_queries": 0.0,
+            "prefix_cache_hits": 0.0,
+            "spec_decode_num_draft_tokens": drafted,
+            "spec_decode_num_accepted_tokens": accepted,
+        }
+        return {"event": "round", "scenario": "row", "disturbed": disturbed, "counters": counters}
+
+    silent = {"event": "round", "scenario": "other", "disturbed": None}
+    events = [counted(400.0, 240.0), counted(400.0, 160.0), counted(400.0, 0.0, "the GPU was used"), silent]
+    told = telemetry([GroupResult(GROUP, launches=[LaunchRecord(events=events)])])
+    assert told["served"] == {"row": {"preemptions": 2.0, "acceptance": 0.5}}
+    assert "served" not in telemetry([GroupResult(GROUP, launches=[LaunchRecord(events=[silent])])])

@@ -1,4 +1,7 @@
-"""What an engine compiled anew while it was loaded, by what came into the caches. Standard library alone.
+"""What came into the caches of compiled things while an engine was loaded. Standard library alone.
+
+That is what it compiled anew, and what others did meanwhile who share the caches: two nights beside each other on two
+GPUs of one host do.
 
 Cached are vLLM's compiled graphs (a folder for each), FlashInfer's kernels (a library for each; some are compiled
 when a sampler first wants them), and Triton's kernels (a folder for each). With all three warm an H200 starts the same

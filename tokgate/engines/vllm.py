@@ -25,13 +25,14 @@ os.environ.update(
 
 import torch
 import vllm
-from vllm import LLM, SamplingParams  # here, or vLLM would import most of itself when they are first named
+from vllm import LLM, SamplingParams, envs  # here, or vLLM would import most of itself when they are first named
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Generation, Tokens
 from tokgate.engines.compile_cache import CompileWatch
 from tokgate.engines.decoding import Decoding, cut
 from tokgate.engines.kv_cache import cache_use, watch_cache
+from tokgate.engines.vllm_choices import read_back, variables
 
 # What makes rows comparable; a scenario's own settings win.
 _DEFAULTS: dict[str, Any] = {
@@ -41,6 +42,8 @@ _DEFAULTS: dict[str, Any] = {
     "disable_log_stats": False,
     "seed": 0,
 }
+# Above, always: it says nothing of a row.
+_SET_HERE = {"VLLM_ALLOW_INSECURE_SERIALIZATION"}
 # As many as vLLM gives unless it is told otherwise.
 _TOP_LOGPROBS = 20
 _COUNTERS = (
@@ -59,6 +62,8 @@ class VllmEngine:
         arguments = {**_DEFAULTS, **settings}
         self._sampling = {"temperature": 0.0, **arguments.pop("sampling", {})}
         caches = CompileWatch(os.environ, Path.home())
+        # Before vLLM is loaded, which sets some for itself.
+        self._variables = variables(os.environ, envs.environment_variables.keys() - _SET_HERE)
         self._llm = LLM(model=model_dir, **arguments)
         self._compiled = caches.new()
         self._chosen = self._read_back()
@@ -67,8 +72,14 @@ class VllmEngine:
     def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
         """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
-        chosen = self._sampling if decoding is None else {**self._sampling, **_choices(decoding)}
-        params = SamplingParams(**chosen, max_tokens=output_len, ignore_eos=True)
+        lengths = {"max_tokens": output_len, "ignore_eos": True}
+        if decoding is None:
+            params = SamplingParams(**self._sampling, **lengths)
+        else:
+            params = [
+                SamplingParams(**{**self._sampling, **_choices(decoding, number)}, **lengths)
+                for number in range(len(inputs))
+            ]
         if self._cache_peak is not None:
             self._cache_peak.share = 0.0
         started = time.perf_counter()
@@ -124,7 +135,7 @@ class VllmEngine:
         return {"vllm": vllm.__version__, "torch": torch.__version__, **self._chosen}
 
     def compiled(self) -> dict[str, int]:
-        """What was compiled anew for this launch, by cache; empty where the caches held all of it."""
+        """What came into the caches of compiled things while it loaded, by cache; empty where they held all of it."""
         return self._compiled
 
     def counters(self) -> dict[str, float]:
@@ -138,19 +149,9 @@ class VllmEngine:
         return cache_use(self._cache_peak, config.num_gpu_blocks, config.block_size)
 
     def _read_back(self) -> dict[str, str]:
-        config = self._llm.llm_engine.vllm_config
-        blocks, block_size = config.cache_config.num_gpu_blocks, config.cache_config.block_size
         return {
-            "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "quantization": str(config.model_config.quantization),
-            "cudagraph_mode": getattr(config.compilation_config.cudagraph_mode, "name", "none"),
-            "enforce_eager": str(config.model_config.enforce_eager),
-            "kv_cache_dtype": str(config.cache_config.cache_dtype),
-            "kv_cache_tokens": str(blocks * block_size if blocks else "unknown"),
-            "max_model_len": str(config.model_config.max_model_len),
-            "max_num_seqs": str(config.scheduler_config.max_num_seqs),
-            "max_num_batched_tokens": str(config.scheduler_config.max_num_batched_tokens),
-            "chunked_prefill": str(config.scheduler_config.enable_chunked_prefill),
+            **read_back(self._llm.llm_engine.vllm_config),
+            "environment": self._variables,
             "attention_backend": self._asked(_attention_backend),
             "linear_kernel": self._asked(_linear_kernel),
         }
@@ -163,12 +164,16 @@ class VllmEngine:
             return f"unknown ({type(error).__name__})"
 
 
-def _choices(decoding: Decoding) -> dict[str, Any]:
-    """As sampling parameters. A seed of their own each, or the sequences of a batch would draw alike."""
+def _choices(decoding: Decoding, number: int) -> dict[str, Any]:
+    """As sampling parameters of the batch's sequence `number`.
+
+    Each has a seed of its own: vLLM draws for each request by itself, and from one seed two that ask alike would be
+    answered alike.
+    """
     stops: dict[str, Any] = {"stop_token_ids": list(decoding.stop_ids)}
     if decoding.temperature == 0:
         return {**stops, "temperature": 0.0}
-    return {**stops, "temperature": decoding.temperature, "seed": decoding.seed}
+    return {**stops, "temperature": decoding.temperature, "seed": decoding.seed + number}
 
 
 def _attention_backend(worker: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from tokgate.gate.fingerprint import ABSENT
 from tokgate.session import Session
 
 # vLLM sizes its KV cache by the memory that it finds free: one that differs by less is the same choice.
@@ -32,16 +31,14 @@ def choices_of(engine: object, software: Container[str]) -> dict[str, str]:
 def choice_changes(now: Mapping[str, str], accepted: Sequence[Mapping[str, str]]) -> list[str]:
     """A line, as `the engine's cudagraph_mode FULL -> NONE`, for each choice that none of the accepted sessions made.
 
-    `accepted`: the choices of each of those, the oldest first; empty where it does not tell.
+    `accepted`: the choices of each of those, the oldest first. Only what both sides tell is compared: a choice that an
+    older tokgate did not ask for, or a version of the engine does not tell, was made all the same.
     """
-    history = [choices for choices in accepted if choices]
-    if not now or not history:
-        return []
     found = []
-    for name in sorted({*history[-1], *now}):
-        seen = [choices.get(name, ABSENT) for choices in history]
-        value = now.get(name, ABSENT)
-        if value not in seen and not (name in _SIZED and any(_same_size(value, before) for before in seen)):
+    for name, value in sorted(now.items()):
+        seen = [choices[name] for choices in accepted if name in choices]
+        known = value in seen or (name in _SIZED and any(_same_size(value, before) for before in seen))
+        if seen and not known:
             found.append(f"the engine's {name} {seen[-1]} -> {value}")
     return found
 

@@ -1,4 +1,5 @@
-"""What a server told of itself beside a row, and how that differs from the accepted sessions: why it may be slower."""
+"""What a server, or an engine, told of itself beside a row, and how that differs from the accepted sessions: why it may
+be slower."""
 
 from __future__ import annotations
 
@@ -9,20 +10,23 @@ from typing import Any
 
 # A change of a share below this explains nothing.
 _LEAST_SHARE = 0.05
-# Nor does one of a count (preemptions, requests) by less than one a round, or by a tenth.
+# Nor does one of a count (preemptions, requests) by less than one a round, or by a tenth; of a rate by that share.
 _LEAST_COUNT, _LEAST_GROWTH = 1.0, 1.1
 
 
 @dataclass(frozen=True)
 class _Figure:
-    """A figure as it is told, and its words; `is_share`: from 0 to 1, told in percent."""
+    """A figure as it is told, and its words; `is_share`: from 0 to 1, told in percent; `is_rate`: of any size."""
 
     name: str
     words: str
     is_share: bool = False
+    is_rate: bool = False
 
 
 _FIGURES = (
+    # Of an open loop at a share of what the server was found to carry: other latencies may be another load's.
+    _Figure("rate", "requests sent a second", is_rate=True),
     _Figure("preemptions", "preemptions"),
     _Figure("kv_cache_use", "KV cache use", is_share=True),
     _Figure("waiting", "requests waiting in the server"),
@@ -52,7 +56,9 @@ def _change(figure: _Figure, now: Any, accepted: Sequence[Mapping[str, Any]]) ->
     if value is None or not before:
         return None
     low, high = min(before), max(before)
-    if figure.is_share:
+    if figure.is_rate:
+        material = value > high * (1 + _LEAST_SHARE) or value < low * (1 - _LEAST_SHARE)
+    elif figure.is_share:
         material = value > high + _LEAST_SHARE or value < low - _LEAST_SHARE
     else:
         grown = value >= high + _LEAST_COUNT and value > high * _LEAST_GROWTH
@@ -63,14 +69,16 @@ def _change(figure: _Figure, now: Any, accepted: Sequence[Mapping[str, Any]]) ->
 
 
 def _text(figure: _Figure, value: float) -> str:
-    return (
-        f"{value:.0%}" if figure.is_share else f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-    )
+    if figure.is_share:
+        return f"{value:.0%}"
+    if figure.is_rate:
+        return f"{value:.3g}"
+    return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
 def _figures(told: Mapping[str, Any]) -> dict[str, float]:
     values = {
-        **{name: _number(told, name) for name in ("preemptions", "kv_cache_use", "waiting", "running")},
+        **{name: _number(told, name) for name in ("rate", "preemptions", "kv_cache_use", "waiting", "running")},
         "prefix_hit_share": _share(told, "prefix_hits", "prefix_queries"),
         "acceptance": _share(told, "accepted_tokens", "drafted_tokens"),
     }

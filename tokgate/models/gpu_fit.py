@@ -19,6 +19,8 @@ USABLE_SHARE = 0.9
 _STEP_TOKENS, _STEP_SEQUENCES = 8192, 256
 # Captured CUDA graphs, and workspaces of the libraries, on each GPU.
 _GRAPHS_BYTES = 700_000_000
+# Values of kv_cache_dtype that are of 16 bits; the others are of 8 or fewer. "auto" is what is computed in.
+_WIDE_CACHES = (None, "auto", "float16", "bfloat16")
 # From what compute capability on an engine has kernels. vLLM: get_min_capability of its quantisation schemes (0.19
 # to 0.26), and its refusal of BF16 below 8.0. T4 is 7.5, V100 7.0, A10 8.6, H200 9.0.
 _MIN_CAPABILITY = {
@@ -36,7 +38,8 @@ _MIN_CAPABILITY = {
 class GpuWork:
     """One group's largest row: `batch` sequences of `tokens` tokens, in an engine spread over `gpus` GPUs.
 
-    `context`: the longest sequence that the engine is set up for.
+    `context`: the longest sequence that the engine is set up for; `cache_width`: bytes of a value in its KV cache;
+    `usable_share`: of each GPU's memory.
     """
 
     shape: ModelShape
@@ -46,6 +49,18 @@ class GpuWork:
     tokens: int
     context: int
     gpus: int = 1
+    cache_width: int = 2
+    usable_share: float = USABLE_SHARE
+
+    def told(self, settings: Mapping[str, Any]) -> GpuWork:
+        """The same in an engine of these settings, as vLLM names them; what they do not say stays."""
+        share = settings.get("gpu_memory_utilization")
+        return replace(
+            self,
+            context=_context(settings.get("max_model_len"), self),
+            cache_width=self.cache_width if settings.get("kv_cache_dtype") in _WIDE_CACHES else 1,
+            usable_share=float(share) if isinstance(share, (int, float)) else self.usable_share,
+        )
 
 
 def cannot_run(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
@@ -63,7 +78,8 @@ def gpu_bytes(work: GpuWork) -> Need:
     shape, count = work.shape, work.gpus
     if work.engine == "vllm":
         # One sequence has to fit; what the cache does not hold of a batch waits for its turn.
-        cache, rows, tokens, width = shape.kv_bytes(1, work.context, 2), _STEP_SEQUENCES, _STEP_TOKENS, 2
+        cache = shape.kv_bytes(1, _kept_tokens(work), work.cache_width)
+        rows, tokens, width = _STEP_SEQUENCES, _STEP_TOKENS, 2
     else:
         width = 4 if work.precision == "fp32" else 2
         # Each step of transformers copies the cache.
@@ -82,6 +98,19 @@ def gpu_bytes(work: GpuWork) -> Need:
     )
 
 
+def _context(max_model_len: Any, work: GpuWork) -> int:
+    """-1 and "auto" are what fits: at least the row has to."""
+    if max_model_len is None:
+        return work.context
+    return max_model_len if isinstance(max_model_len, int) and max_model_len > 0 else work.tokens
+
+
+def _kept_tokens(work: GpuWork) -> int:
+    """Of the longest sequence: all, or those of its window and of one step (vLLM's SlidingWindowSpec)."""
+    window = work.shape.sliding_window
+    return work.context if window is None else min(work.context, window + _STEP_TOKENS)
+
+
 def _lacks(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
     capability, least = machine.get("compute_capability"), _MIN_CAPABILITY.get((work.engine, work.precision))
     if least is None or not re.fullmatch(r"\d+\.\d+", str(capability)):
@@ -95,8 +124,8 @@ def _too_large(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
     memory_mib = machine.get("gpu_memory_mib")
     if not isinstance(memory_mib, int):
         return None
-    refusal = exceeds(gpu_bytes(work), int(USABLE_SHARE * work.gpus * memory_mib * 2**20))
-    return refusal and f"{refusal} ({USABLE_SHARE:.0%} of {_gpus(work.gpus)} of {memory_mib} MiB)"
+    refusal = exceeds(gpu_bytes(work), int(work.usable_share * work.gpus * memory_mib * 2**20))
+    return refusal and f"{refusal} ({work.usable_share:.0%} of {_gpus(work.gpus)} of {memory_mib} MiB)"
 
 
 def _can_run(work: GpuWork, machine: Mapping[str, Any]) -> bool:

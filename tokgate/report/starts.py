@@ -1,4 +1,4 @@
-"""How long a group's engine took to start, and whether it compiled anew. Pure."""
+"""How long a group's engine took to start, and what came into the compile caches meanwhile. Pure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 
 
 def starts_text(launches: Sequence[Mapping[str, Any]]) -> str:
-    """'start 102 s, compiled anew (vllm 2, flashinfer 3); later 21 s', of launches as a session's telemetry holds them.
+    """'start 102 s, new in the caches (vllm 2, flashinfer 3); later 21 s', of launches as a session's telemetry holds
+    them.
 
     Of several launches of a kind the median; empty where none says how long it took.
     """
     told = [launch for launch in launches if isinstance(launch.get("load_s"), (int, float))]
-    cold = [launch for launch in told if compiled_anew(launch)]
-    warm = [launch for launch in told if not compiled_anew(launch)]
+    cold = [launch for launch in told if new_in_caches(launch)]
+    warm = [launch for launch in told if not new_in_caches(launch)]
     if not cold:
         return f"start {_seconds(warm)}" if warm else ""
     caches: dict[str, int] = {}
     for launch in cold:
-        for name, count in compiled_anew(launch).items():
+        for name, count in new_in_caches(launch).items():
             caches[name] = caches.get(name, 0) + count
     named = ", ".join(f"{name} {count}" for name, count in caches.items())
     later = f"; later {_seconds(warm)}" if warm else ""
-    return f"start {_seconds(cold)}, compiled anew ({named}){later}"
+    return f"start {_seconds(cold)}, new in the caches ({named}){later}"
 
 
-def compiled_anew(launch: Mapping[str, Any]) -> Mapping[str, int]:
-    """Cache -> how many things; empty where nothing was, or an older tokgate did not look."""
+def new_in_caches(launch: Mapping[str, Any]) -> Mapping[str, int]:
+    """Cache -> how many things; empty where nothing came in, or an older tokgate did not look."""
     compiled = launch.get("compiled")
     return compiled if isinstance(compiled, Mapping) else {}
 

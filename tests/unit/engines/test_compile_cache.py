@@ -1,4 +1,4 @@
-"""What was compiled anew: new entries of the caches, and no other file."""
+"""What came into the caches: new entries of the caches, and no other file."""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ GRAPHS = {"cudagraph_mode": "FULL_AND_PIECEWISE", "kv_cache_tokens": "2096736"}
         (GRAPHS | {"kv_cache_tokens": "2094688"}, []),
         (GRAPHS | {"kv_cache_tokens": "1048368"}, ["the engine's kv_cache_tokens 2096736 -> 1048368"]),
         (GRAPHS | {"kv_cache_tokens": "unknown"}, ["the engine's kv_cache_tokens 2096736 -> unknown"]),
-        (GRAPHS | {"spinning": "on"}, ["the engine's spinning absent -> on"]),
-        ({"cudagraph_mode": "FULL_AND_PIECEWISE"}, ["the engine's kv_cache_tokens 2096736 -> absent"]),
+        (GRAPHS | {"spinning": "on"}, []),
+        ({"cudagraph_mode": "FULL_AND_PIECEWISE"}, []),
+        ({"cudagraph_mode": "NONE"}, ["the engine's cudagraph_mode FULL_AND_PIECEWISE -> NONE"]),
         ({}, []),
     ],
 )
@@ -35,6 +36,17 @@ def test_a_choice_that_was_made_before_says_nothing() -> None:
     assert choice_changes(eager, [GRAPHS, {}]) == ["the engine's cudagraph_mode FULL_AND_PIECEWISE -> NONE"]
     assert choice_changes(eager, [{}, {}]) == [], "accepted sessions that do not tell say nothing"
     assert choice_changes(eager, []) == []
+
+
+def test_what_the_first_accepted_sessions_do_not_tell_is_held_against_those_that_do() -> None:
+    """Accepted sessions from before a choice was recorded make no night "changed", and hide no change after it."""
+    unset, exported = GRAPHS | {"environment": "none"}, GRAPHS | {"environment": "VLLM_USE_TRITON_AWQ=1"}
+    assert choice_changes(exported, [GRAPHS, GRAPHS]) == []
+    told = ["the engine's environment none -> VLLM_USE_TRITON_AWQ=1"]
+    assert choice_changes(exported, [GRAPHS, unset]) == told
+    assert choice_changes(exported, [GRAPHS, unset, GRAPHS]) == told
+    assert choice_changes(unset, [GRAPHS, unset, exported]) == []
+    assert choice_changes(unset, [GRAPHS, exported]) == ["the engine's environment VLLM_USE_TRITON_AWQ=1 -> none"]
 
 
 def test_choices_are_of_the_group_that_measured_the_row_without_its_versions() -> None:

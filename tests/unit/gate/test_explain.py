@@ -205,6 +205,21 @@ def test_what_the_server_told_of_itself_explains_its_row():
     assert not [line for line in explain(odd, baselines, scenario(0)) if "preemptions" in line]
 
 
+def test_of_a_speculating_row_the_drafts_are_told_and_no_bandwidth():
+    """Its time per token is not that of a step: only prefill has work that its time can be divided by."""
+    work = {name: value for name, value in WORK.items() if name.startswith("prefill")}
+
+    def speculated(number, acceptance):
+        served = {scenario(0): {"preemptions": 0.0, "acceptance": acceptance}}
+        telemetry = {"served": served, "work": {scenario(0): work}}
+        return night(number, decode=0.05 if number < 9 else 0.2, peaks=PEAKS, telemetry=telemetry)
+
+    lines = explain(speculated(9, 0.12), store(speculated(number, 0.6) for number in range(5)), scenario(0))
+    assert "drafted tokens accepted 60% -> 12%" in lines
+    assert not [line for line in lines if line.startswith("decode reads")]
+    assert [line for line in lines if line.startswith("prefill computes")]
+
+
 def test_what_the_engine_chose_for_itself_explains_its_row():
     """Through acceptance: the accepted sessions keep what their engines chose."""
 

@@ -32,10 +32,16 @@ def test_what_is_beyond_all_that_was_accepted_is_told_before_and_now() -> None:
         ("preemptions", [40.0, 60.0], 50.0),
         ("preemptions", [0.0, 0.0], 0.3),
         ("running", [50.0, 50.0], 52.0),
+        ("rate", [0.50, 0.55], 0.57),
     ],
 )
 def test_what_varies_like_this_anyhow_is_not_told(figure: str, before: list[float], now: float) -> None:
     assert served_changes({figure: now}, [{figure: value} for value in before]) == []
+
+
+def test_another_rate_of_an_open_loop_is_another_load_and_told_however_small() -> None:
+    assert served_changes({"rate": 0.6}, [{"rate": 0.5}, {"rate": 0.55}]) == ["requests sent a second 0.525 -> 0.6"]
+    assert served_changes({"rate": 41.26}, [{"rate": 45.0}]) == ["requests sent a second 45 -> 41.3"]
 
 
 def test_fewer_hits_and_drafts_are_told_too() -> None:

@@ -90,6 +90,30 @@ def test_transformers_pays_for_the_whole_batch(precision: str) -> None:
     assert gpu_fit.gpu_bytes(replace(one, engine="vllm", batch=100)) == gpu_fit.gpu_bytes(replace(one, engine="vllm"))
 
 
+def test_the_sum_is_of_what_the_engine_is_told() -> None:
+    one = replace(work("qwen2.5-7b", "int8"), context=131072)
+    assert one.told({"enforce_eager": True, "kv_cache_dtype": "auto"}) == one
+    assert one.told({"max_model_len": 4096}).context == 4096
+    assert one.told({"max_model_len": -1}).context == one.told({"max_model_len": "auto"}).context == one.tokens
+    eight_bits = one.told({"kv_cache_dtype": "fp8"})
+    cache, halved = (dict(gpu_fit.gpu_bytes(each).parts)["KV cache"] for each in (one, eight_bits))
+    assert cache == 2 * halved == 131072 * 2 * 28 * 4 * 128 * 2
+    assert cannot_run(one, T4) is not None
+    assert cannot_run(one.told({"max_model_len": 4096}), T4) is None
+    refusal = cannot_run(one.told({"max_model_len": 4096, "gpu_memory_utilization": 0.5}), T4)
+    assert refusal is not None
+    assert "available: 8.1 GB (50% of 1 GPU of 15360 MiB)" in refusal
+
+
+def test_of_a_sliding_window_no_more_is_kept_than_it_and_one_step() -> None:
+    mistral = work("mistral-7b", "int8")
+    assert (mistral.shape.sliding_window, mistral.context) == (4096, 4096)
+    caches = [
+        dict(gpu_fit.gpu_bytes(replace(mistral, context=context)).parts)["KV cache"] for context in (4096, 12288, 32768)
+    ]
+    assert caches == [tokens * 2 * 32 * 8 * 128 * 2 for tokens in (4096, 12288, 12288)]
+
+
 @given(st.sampled_from(["fp16", "int8", "int4"]), st.integers(1, 4000))
 def test_a_longer_context_never_needs_less(precision: str, context: int) -> None:
     one = replace(work("qwen2.5-0.5b", precision), context=context)

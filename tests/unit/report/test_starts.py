@@ -22,9 +22,9 @@ WARM: dict[str, Any] = {"load_s": 21.2, "compiled": {}}
         ([WARM], "start 21 s"),
         ([{"load_s": 2.345}], "start 2.3 s"),
         ([{"load_s": 21.2, "compiled": 7}], "start 21 s"),
-        ([COLD], "start 102 s, compiled anew (vllm 2, flashinfer 3)"),
-        ([COLD, WARM, {"load_s": 23.0}], "start 102 s, compiled anew (vllm 2, flashinfer 3); later 22 s"),
-        ([COLD, {"load_s": 98.0, "compiled": {"vllm": 1}}], "start 100 s, compiled anew (vllm 3, flashinfer 3)"),
+        ([COLD], "start 102 s, new in the caches (vllm 2, flashinfer 3)"),
+        ([COLD, WARM, {"load_s": 23.0}], "start 102 s, new in the caches (vllm 2, flashinfer 3); later 22 s"),
+        ([COLD, {"load_s": 98.0, "compiled": {"vllm": 1}}], "start 100 s, new in the caches (vllm 3, flashinfer 3)"),
     ],
 )
 def test_cold_and_warm_starts_are_told_apart(launches: list[dict[str, Any]], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from tokgate.errors import InputError
@@ -17,6 +18,9 @@ _OF_THE_MATRIX = frozenset({"tensor_parallel_size", SERVICE})
 def check_options(option: Any) -> None:
     """Raises InputError for options of pytest that no matrix and no machine can do anything with."""
     check_judged(option.perf_machine, option.perf_pairs)
+    for name, python in (("--perf-python", option.perf_python), ("--perf-reference", option.perf_reference)):
+        if python is not None and shutil.which(python) is None:
+            raise no_interpreter(name, python)
     asked_settings(option)
 
 
@@ -26,6 +30,11 @@ def check_judged(machine: str | None, pairs: int) -> None:
         check_slug("--perf-machine", machine)
     if pairs < LEAST_PAIRS:
         raise InputError(f"{pairs} pairs are too few: at least {LEAST_PAIRS}, {DEFAULT_PAIRS} are usual")
+
+
+def no_interpreter(whose: str, python: str) -> InputError:
+    """For what cannot be run at all."""
+    return InputError(f"{whose} {python}: no such interpreter; expected an executable such as ENV/bin/python")
 
 
 def asked_settings(option: Any) -> dict[str, Any]:

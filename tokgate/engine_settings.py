@@ -17,6 +17,13 @@ _VLLM_DTYPES = {
     "bnb4": "float16",
 }
 
+# Of engines that know them by name: vLLM's are what its version takes, and asked of it alone.
+KNOWN = {
+    "onnx": frozenset({"allow_spinning", "environment", "threads"}),
+    "genai": frozenset({"allow_spinning", "environment"}),
+    "transformers": frozenset({"device", "dtype", "environment"}),
+}
+
 
 def engine_settings(group: Group, source: ModelSource) -> dict[str, Any]:
     """The settings of a plan; the group's own go before what follows from the rest."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 
+from tokgate.asking import no_interpreter
 from tokgate.errors import InputError
 from tokgate.gate.fingerprint import ABSENT, Difference
 from tokgate.models.artifacts import versions
@@ -81,7 +82,7 @@ def _here(package: str) -> str:
 def check_interpreter(whose: str, python: str) -> None:
     """Raises InputError, naming `whose` it is, unless `python` is an interpreter that runs."""
     if shutil.which(python) is None:
-        raise InputError(f"{whose} {python}: no such interpreter; expected an executable such as ENV/bin/python")
+        raise no_interpreter(whose, python)
     try:
         environment(python)
     except InputError as error:

@@ -44,7 +44,9 @@ def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
     """
     plain = [row for row in matrix.scenarios if row.group.serves and not row.group.variants and _is_ours(row)]
     if not plain:
-        raise InputError("--perf-base-url is for serving rows at default settings, and this matrix has none")
+        raise InputError(
+            "--perf-base-url is for serving rows at default settings, and this matrix has none: take -m serving"
+        )
     own = [row for row in plain if row.group == plain[0].group]
     rows = replace(matrix, scenarios=tuple(own))
     name = check_slug("the served model's name", re.sub(r"[^a-z0-9._-]", "-", model_part(remote.model)))

@@ -79,7 +79,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--perf-base-url",
         metavar="URL",
-        help="measure serving rows on the server that is there (any OpenAI-compatible one); needs --perf-machine",
+        help="measure serving rows on the server that is there (any OpenAI-compatible one), past any proxy; needs "
+        "--perf-machine",
     )
     group.addoption("--perf-served-model", metavar="NAME", help="its model, if it serves several")
     group.addoption("--perf-api-key-env", metavar="NAME", help="the environment variable that holds its key")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from tokgate.engine_modules import missing_engine
 from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
 from tokgate.errors import MeasurementError, TokgateError
@@ -97,10 +98,16 @@ class GroupRunner:
             result.untraced = str(error)
 
     def artifact(self, group: Group) -> Artifact:
-        """What the group's engine loads, built if need be; a server elsewhere loaded its own."""
+        """What the group's engine loads, built if need be; a server elsewhere loaded its own.
+
+        Raises MeasurementError where an interpreter that is to load it has no such engine, and as `ensure` does.
+        """
         setting = self._setting
         if setting.remote is not None:
             return Artifact(Path(), "remote", {})
+        for python in filter(None, (setting.python, setting.reference)):
+            if missing := missing_engine(group.loader, group.device, python):
+                raise MeasurementError(missing)
         return ensure(
             setting.sources[group.shape],
             group.loader,
@@ -167,10 +174,10 @@ class GroupRunner:
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
         batch, tokens = largest.batch, largest.prompt_len + largest.output_len
         if group.device == "gpu":
-            work = gpu_fit.GpuWork(
-                source.shape, group.loader, group.precision, batch, tokens, source.max_context, group.gpus
-            )
-            refusal = gpu_fit.cannot_run(work, setting.machine)
+            # A server is not told how long a sequence may be: vLLM then makes room for the model's longest.
+            context = source.shape.max_position_embeddings
+            work = gpu_fit.GpuWork(source.shape, group.loader, group.precision, batch, tokens, context, group.gpus)
+            refusal = gpu_fit.cannot_run(work.told(setting.told(group)), setting.machine)
             if refusal:
                 return refusal
         kind = to_build(

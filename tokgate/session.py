@@ -22,6 +22,10 @@ from tokgate.errors import InputError
 #   1  the first: rows with launches, machine fingerprint, software, accuracy, validity
 SCHEMA = 1
 
+_EXPECTED = (
+    "expected a session (.tokgate/sessions/*.json) or the pytest-benchmark file of a measuring run; what vllm bench "
+    "serve --save-result wrote is taken, with --machine ID, by tokgate judge, tokgate summary and tokgate report -o"
+)
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}")
 Better = Literal["higher", "lower"]
@@ -186,7 +190,9 @@ def from_builtins(data: object, source: str) -> Session:
             raise InputError(f"{source}: schema {schema}; this tokgate reads up to {SCHEMA}: upgrade tokgate")
         return validate(msgspec.convert(data, Session))
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: not a tokgate session: {error}") from None
+        # Of a session that has one, the field is what is wrong; else it is the file.
+        expected = "" if isinstance(data, dict) and "schema" in data else f"; {_EXPECTED}"
+        raise InputError(f"{source}: not a tokgate session: {error}{expected}") from None
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(source) else f"{source}: {error}") from None
 
@@ -215,8 +221,16 @@ def write(session: Session, folder: Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, a kill or a full disk never sees half of it."""
+    """Writes a file so that a reader, a kill or a full disk never sees half of it. An OSError names `path` itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _replace(path, content)
+    except OSError as error:
+        # Not the temporary file, which is gone by then and which nobody asked for.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tokgate.engine_settings import engine_settings, loads_skeleton
+from tokgate.engine_settings import KNOWN, engine_settings, loads_skeleton
+from tokgate.engines import load
 from tokgate.matrix_file import load_matrix
 from tokgate.models.source import resolve
 from tokgate.scenario import Group
@@ -48,3 +49,12 @@ def test_a_groups_own_settings_go_before() -> None:
 def test_every_group_of_every_matrix_has_settings(file: str) -> None:
     for row in load_matrix(SCENARIOS / file).scenarios:
         engine_settings(row.group, DUMMY)
+
+
+@pytest.mark.parametrize(("engine", "library"), [("onnx", "onnxruntime"), ("transformers", "transformers")])
+def test_the_settings_known_beforehand_are_those_that_the_engine_takes(engine: str, library: str) -> None:
+    pytest.importorskip(library)
+    with pytest.raises(ValueError, match="unknown settings") as refused:
+        load(engine, "nowhere", 1, {"bogus": 1})
+    taken = str(refused.value).partition("known: ")[2].split(", ")
+    assert KNOWN[engine] == {*taken, "environment"}

@@ -47,9 +47,10 @@ def test_a_setting_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[
 def test_the_service_is_started_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr("tokgate.models.artifacts.ensure", lambda *args: SimpleNamespace(path=Path("model")))
+    monkeypatch.setattr("tokgate.engine_modules.missing_engine", lambda *args: None)
     monkeypatch.setattr(os, "execvpe", lambda file, argv, env: started.append(argv))
     given = ["--set=enforce_eager=true", "--set=max_model_len=512", '--set=dtype="bfloat16"']
-    main(["generate-service", "--model=tiny", "--engine=vllm", "--device=cpu", *given])
+    main(["generate-service", "--model=tiny", "--engine=vllm", "--device=cpu", "--port=0", *given])
     ((*_, told),) = started
     settings = ServiceSettings.of(told)
     assert settings.settings == {"dtype": "bfloat16", "max_model_len": 512, "enforce_eager": True}

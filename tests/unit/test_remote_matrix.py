@@ -28,5 +28,5 @@ def test_a_name_that_is_no_slug_is_made_one() -> None:
 
 
 def test_a_matrix_without_a_server_has_none() -> None:
-    with pytest.raises(InputError, match="this matrix has none"):
+    with pytest.raises(InputError, match=r"this matrix has none: take -m serving$"):
         remote_matrix(load_matrix(SCENARIOS_DIR / "cpu.toml"), Remote("http://h:8000", "m"))

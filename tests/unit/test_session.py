@@ -74,10 +74,10 @@ ROW = json.loads(msgspec.json.encode(make_row([[1.0]])))
         (faulty(rows=[{**ROW, "pairs": [[1.0]]}]), "reference, candidate"),
         (faulty(rows=[{**ROW, "tolerance_pct": 100}]), "tolerance_pct"),
         (faulty(rows=[{**ROW, "scenario": "A b"}]), "scenario"),
-        (faulty(rows=[{**ROW, "better": "faster"}]), "not a tokgate session"),
+        (faulty(rows=[{**ROW, "better": "faster"}]), r"not a tokgate session: [^;]*rows\[0\]\.better`$"),
         (faulty(given={"enforce_eager": None}), "given a setting that no engine has"),
-        ({}, "not a tokgate session"),
-        ([], "not a tokgate session"),
+        ({}, r"not a tokgate session: .*; expected a session .* or the pytest-benchmark file .* by tokgate judge"),
+        ([], "not a tokgate session: .*; expected a session"),
     ],
 )
 def test_a_faulty_session_is_refused_by_file_and_fault(tmp_path, data, message):
@@ -95,6 +95,16 @@ def test_a_file_that_is_no_json_or_is_not_there_is_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="not JSON"):
         sessions.read(path)
+
+
+def test_what_cannot_be_written_is_named_by_its_own_name(tmp_path):
+    """And not by that of a temporary file beside it, which is gone."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        sessions.write_atomically(folder, b"x")
+    assert str(error.value) == f"[Errno 21] Is a directory: '{folder}'"
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_family_size_counts_the_profile_and_never_less_than_is_present():

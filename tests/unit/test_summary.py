@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from serving.examples import result
 
 from tests.unit.test_cli import SCENARIOS, Tokgate, night
+from tokgate.cli import main
+from tokgate.commands.options import OWN_BASELINES
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +54,18 @@ def test_an_issue_begins_with_its_title(slow: tuple[Tokgate, str], capsys: pytes
 def test_without_sessions_it_says_that_nothing_was_measured(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Tokgate(tmp_path)("summary") == 0
     assert "Nothing was measured" in capsys.readouterr().out
+
+
+def test_a_file_of_vllm_bench_serve_is_judged_as_the_machine_that_is_said(
+    tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(result(output_throughput=3300.0, duration=102400 / 3300)))
+    asked = ["summary", str(path), "--baselines", str(OWN_BASELINES)]
+    assert main(asked) == 2
+    assert "say it: --machine ID" in capsys.readouterr().err
+    assert main([*asked, "--machine=nvidia-t4"]) == 0
+    assert "fail on <code>nvidia-t4</code>" in capsys.readouterr().out
 
 
 def test_a_file_that_cannot_be_used_is_2_and_the_others_are_shown(

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tokgate.commands.options import port
+
 _EPILOG = """\
 POST /generate takes {"prompt": TEXT, "parameters": {"temperature": 0.5, "max_steps": 100}} and answers
 {"response": TEXT, ...}. GET /health is 200 once the model is loaded; /metrics is Prometheus'; /info says what is there.
@@ -30,7 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--shape", default="qwen2.5-0.5b-instruct", metavar="NAME", help="what auto and dummy mean")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu for vllm, else cpu")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=port, default=8000, help="0: a free one; its URL is printed once it is ready")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="generate up to N at once (default: 1)")
     parser.add_argument("--window-ms", type=float, default=20.0, metavar="MS", help="wait so long for others to join")
     parser.add_argument("--queue", type=int, default=64, metavar="N", help="so many may wait (default: 64)")
@@ -62,11 +64,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> Any:
+    from tokgate.engine_modules import missing_engine
     from tokgate.engine_settings import engine_settings
     from tokgate.environment import check_interpreter
     from tokgate.errors import InputError
     from tokgate.generate.settings import Limits, ServiceSettings, batch_fault
     from tokgate.given import context_len, given_settings
+    from tokgate.listening import listening
     from tokgate.machine.cpumodel import isa
     from tokgate.machine.cpus import usable_cores
     from tokgate.models.artifacts import ensure
@@ -89,6 +93,10 @@ def _settings(args: argparse.Namespace) -> Any:
     device: Device = args.device or ("gpu" if args.engine == "vllm" else "cpu")
     group = Group(args.shape, source.model_id, args.engine, precision, settings=given, device=device)
     settings = engine_settings(group, source)
+    # What would else be found when the model is built, minutes from now.
+    if missing := missing_engine(args.engine, device, args.python):
+        raise InputError(missing)
+    listening(args.host, args.port).close()
     cache = args.cache or default_cache_root()
 
     def built(engine: str, precision: str) -> str:
@@ -117,7 +125,7 @@ def _settings(args: argparse.Namespace) -> Any:
 
 
 _LEAST = {
-    "port": 0, "batch": 1, "window_ms": 0, "queue": 1, "max_prompt_tokens": 1, "max_steps": 1, "max_body_bytes": 1,
+    "batch": 1, "window_ms": 0, "queue": 1, "max_prompt_tokens": 1, "max_steps": 1, "max_body_bytes": 1,
     "threads": 1, "grace": 0,
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from tokgate.commands.options import add_baselines
 from tokgate.errors import InputError
 
 _ANY_MACHINE = ""
+_FILES = "session or pytest-benchmark files; with -o also what vllm bench serve --save-result wrote"
 
 
 def add(commands: Any) -> None:
@@ -20,7 +21,7 @@ def add(commands: Any) -> None:
         description="Without -o: roofline, energy, memory and KV cache, row by row. With -o: one HTML file, judged "
         "against the baselines. It is no gate: its exit status tells bad input only.",
     )
-    parser.add_argument("sessions", nargs="*", type=Path, metavar="SESSION", help="session or pytest-benchmark files")
+    parser.add_argument("sessions", nargs="*", type=Path, metavar="SESSION", help=_FILES)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write an HTML page, as report.html")
     page = parser.add_mutually_exclusive_group()
     page.add_argument(
@@ -55,7 +56,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="the saved sessions of --trends (default: .tokgate/sessions)",
     )
-    parser.add_argument("--machine", metavar="ID", help="judge as this machine; required for vllm bench serve")
+    parser.add_argument("--machine", metavar="ID", help="with -o: judge as this machine; required for vllm bench serve")
     add_baselines(parser)
     parser.set_defaults(command=run)
 
@@ -67,7 +68,13 @@ def run(args: argparse.Namespace) -> int:
             "--compare and --trends take no further SESSION; for --trends name their folder: --sessions DIR"
         )
     if not other and not args.sessions:
-        raise InputError("no session to report; name the files, as .tokgate/sessions/*.json, or --compare, or --trends")
+        others = "" if args.ladder or args.scaling else ", or --compare, or --trends"
+        raise InputError(f"no session to report; name the files, as .tokgate/sessions/*.json{others}")
+    if args.machine and (args.output is None or args.ladder or args.scaling or args.trends is not None):
+        raise InputError(
+            "--machine is of what is judged, a page of sessions or of --compare: add -o report.html; tokgate judge "
+            "FILE --machine ID prints the verdict; --trends takes its machine itself, --trends MACHINE"
+        )
     if args.ladder:
         return _ladder(args.sessions, args.output)
     if args.scaling:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tokgate.commands.options import port
+
 _EPILOG = """\
 REQUEST is a request's number, counted from 0 as they arrive, a range (3-7), or every:N for the last of each N.
 /truth tells what was really done and when (?full=1: each write), POST /reset forgets it and counts from 0 again.
@@ -24,7 +26,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0: a free one; the URL is the first line printed")
+    parser.add_argument("--port", type=port, default=8000, help="0: a free one; the URL is the first line printed")
     parser.add_argument("--cpu", type=int, metavar="N", help="stay on this CPU")
     parser.add_argument("--served-model-name", metavar="NAME", help="others are refused; default: any is served")
     parser.add_argument("--ttft-ms", type=float, default=50.0, help="first token after this (default: %(default)s)")
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-_LEAST = {"ttft_ms": 0, "itl_ms": 0, "tokens_per_message": 1, "max_concurrency": 0, "split": 0, "merge": 1, "port": 0}
+_LEAST = {"ttft_ms": 0, "itl_ms": 0, "tokens_per_message": 1, "max_concurrency": 0, "split": 0, "merge": 1}
 
 
 def _kinds() -> str:

@@ -21,8 +21,9 @@ def add(commands: Any) -> None:
         "that of the run, or of tokgate judge.",
     )
     parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="session files; none says that nothing was measured"
+        "files", nargs="*", type=Path, metavar="FILE", help="as of tokgate judge; none says that nothing was measured"
     )
+    parser.add_argument("--machine", metavar="ID", help="judge as this machine; required for vllm bench serve")
     parser.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="default: markdown")
     parser.add_argument("--link", metavar="URL", help="where the run can be seen, for an issue")
     parser.add_argument("--require-baseline", action="store_true", help="a row without accepted sessions is an error")
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     refusal: TokgateError | None = None
     for path in args.files:
         try:
-            sessions.append(judge_file(path, shelf))
+            sessions.append(judge_file(path, shelf, args.machine))
         except InputError as error:
             print(f"tokgate: {error}", file=sys.stderr)
             refusal = error

@@ -1,7 +1,8 @@
 """The process that serves: `python -m tokgate.generate.server SETTINGS`, SETTINGS being ServiceSettings as JSON.
 
 SIGTERM ends it in order: no new requests, 503 to those that wait, the one being generated is answered, if it ends
-within the grace. Exit status 0 then; 1 where the model could not be loaded, or the engine did not end.
+within the grace. Exit status 0 then; 1 where the model could not be loaded, or the engine did not end; 2 where the
+port is not to be had.
 """
 
 from __future__ import annotations
@@ -20,24 +21,30 @@ from typing import Any
 import uvicorn
 
 from tokgate import accuracy, engines
+from tokgate.errors import InputError
 from tokgate.generate.app import create_app
 from tokgate.generate.codec import Codec
 from tokgate.generate.service import Loaded, Service
 from tokgate.generate.settings import ServiceSettings
 from tokgate.generate.textmodel import TextModel
+from tokgate.listening import BACKLOG, listening, url_of
 from tokgate.machine import processes
 from tokgate.machine.files import REAL_ROOT
 
 # Longer than users think: a connection that ends while a request is on its way is a failure nobody caused.
 _KEEP_ALIVE_S = 75
-_BACKLOG = 2048
 
 
 class GenerateServer(uvicorn.Server):
-    """uvicorn with a service. `load` makes the engine, see Service; `fault`: why it did not."""
+    """uvicorn with a service. `load` makes the engine, see Service; `fault`: why it did not.
 
-    def __init__(self, settings: ServiceSettings, load: Callable[[], Loaded], vocab_size: int) -> None:
-        self.service = Service(settings, load, self._failed)
+    `on_ready` is called once it did.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, load: Callable[[], Loaded], vocab_size: int, on_ready: Callable[[], None]
+    ) -> None:
+        self.service = Service(settings, load, self._failed, on_ready)
         self.fault = ""
         config = uvicorn.Config(
             create_app(self.service, vocab_size),
@@ -45,7 +52,7 @@ class GenerateServer(uvicorn.Server):
             port=settings.port,
             log_level="warning",
             access_log=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(settings.grace_s)),
         )
@@ -88,10 +95,22 @@ def load(settings: ServiceSettings) -> Loaded:
 
 
 def serve(settings: ServiceSettings) -> int:
-    """Serves until it is told to end; the exit status."""
-    server = GenerateServer(settings, lambda: load(settings), _vocab_size(Path(settings.model_dir)))
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+    """Serves until it is told to end; the exit status. Its URL is printed once it is ready."""
+    try:
+        listener = listening(settings.host, settings.port)
+    except InputError as error:
+        # uvicorn would exit with 3, which says that there is nothing to compare with.
+        print(f"tokgate: {error}", file=sys.stderr)
+        return error.exit_status
+    url = url_of(listener)
+
+    def announce() -> None:
+        print(url, flush=True)
+        print(f"tokgate: {settings.model} answers POST {url}/generate; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    server = GenerateServer(settings, lambda: load(settings), _vocab_size(Path(settings.model_dir)), announce)
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        server.run([listener])
     if server.fault:
         print(f"tokgate: the model could not be loaded: {server.fault}", file=sys.stderr)
         return 1

@@ -43,7 +43,11 @@ class Service:
     """One engine, which one thread calls: engines are not made for two. `load` makes it, in that thread."""
 
     def __init__(
-        self, settings: ServiceSettings, load: Callable[[], Loaded], on_failed: Callable[[BaseException], None]
+        self,
+        settings: ServiceSettings,
+        load: Callable[[], Loaded],
+        on_failed: Callable[[BaseException], None],
+        on_ready: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.meters = Meters()
@@ -51,6 +55,7 @@ class Service:
         self.info: dict[str, Any] = {}
         self._load = load
         self._on_failed = on_failed
+        self._on_ready = on_ready
         self._thread = ThreadPoolExecutor(1, "engine")
         self._mean_s = 0.0
         self._model: TextModel | None = None
@@ -71,6 +76,7 @@ class Service:
         self._model, self.info = loaded.model, loaded.info
         if self.state is State.LOADING:
             self.state = State.READY
+            self._on_ready()
         window_s = self.settings.window_s if self.settings.batch > 1 else 0.0
         while jobs := await self._waiting.take(window_s):
             await self._answer(jobs, loaded.model)

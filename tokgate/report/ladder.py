@@ -6,6 +6,7 @@ launches of the two rows alone: what else differed between two sessions is in ne
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,6 +30,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "answer": ("e2el",),
     "memory": ("peak_gpu_memory", "peak_memory"),
 }
+# Of a session's command what is of its own engine's environment, or of how it was judged: not of every step.
+_NOT_OF_ALL = frozenset({"--perf-pairs", "--perf-python", "--perf-reference", "--perf-set"})
 Standing = Literal["measured", "INVALID", "not measured"]
 
 
@@ -83,7 +86,7 @@ def climb(ladder: Ladder, sessions: Sequence[Session]) -> Climb:
             "others' sessions out"
         )
     if not any(rung.standing == "measured" for rung in found):
-        commands = "; ".join(dict.fromkeys(step.measure for step in ladder.step))
+        commands = "; ".join(dict.fromkeys(_command(step, newest) for step in ladder.step))
         reasons = "".join(f" {rung.step.name}: {rung.why[0]}." for rung in found if rung.standing == "INVALID")
         raise InputError(f"no step of the ladder was measured in these sessions.{reasons} Measure them: {commands}")
     rungs = tuple(_compared(found))
@@ -129,8 +132,25 @@ def _found(step: Step, newest: Sequence[Session]) -> Rung:
             accuracy = accuracy_for(session, rows[0].scenario, rows[0].group)
             return Rung(step, "measured", session.id, newer, _columns(rows), accuracy=accuracy)
     if doubts:
-        return Rung(step, "INVALID", doubts[0][0], (*(reason for _, reason in doubts), f"measure it: {step.measure}"))
-    return Rung(step, "not measured", why=(f"measure it: {step.measure}",))
+        return Rung(step, "INVALID", doubts[0][0], (*(reason for _, reason in doubts), _remedy(step, newest)))
+    return Rung(step, "not measured", why=(_remedy(step, newest),))
+
+
+def _remedy(step: Step, newest: Sequence[Session]) -> str:
+    return f"measure it: {_command(step, newest)}"
+
+
+def _command(step: Step, newest: Sequence[Session]) -> str:
+    """The step's, with what decided the newest session: the model's weights, the profile, where models are built."""
+    told = (session.provenance.get("again") for session in newest)
+    again = next((text for text in told if isinstance(text, str) and text.startswith("pytest ")), "")
+    try:
+        options = [word for word in shlex.split(again) if word.startswith("--perf-")]
+    except ValueError:
+        return step.measure
+    own = {word.partition("=")[0] for word in step.measure.split()}
+    added = [word for word in options if word.partition("=")[0] not in own | _NOT_OF_ALL]
+    return " ".join([step.measure, shlex.join(added)]) if added else step.measure
 
 
 def _is(row: str, scenario: str) -> bool:

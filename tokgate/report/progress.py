@@ -42,11 +42,12 @@ class LineProgress:
         self._stream = stream
 
     def say(self, text: str) -> None:
-        self._write(f"\ntokgate: {text}")
+        # The space: with -q pytest's marks of the items come right behind it.
+        self._write(f"\ntokgate: {text} ")
 
     def start(self, title: str, launches: int, rounds: int) -> None:
         if not self._quiet:
-            self.say(f"{_title(title, launches, rounds)} ")
+            self.say(_title(title, launches, rounds))
 
     def advance(self, detail: str) -> None:
         pass
@@ -79,10 +80,11 @@ class BarProgress:
 
     def say(self, text: str) -> None:
         with self._terminal():
-            self._console.print(f"\ntokgate: {text}", end="", markup=False)
+            self._console.print(f"\ntokgate: {text}", end=" ", markup=False)
 
     def start(self, title: str, launches: int, rounds: int) -> None:
-        self.say(f"{_title(title, launches, rounds)}\n")
+        with self._terminal():
+            self._console.print(f"\ntokgate: {_title(title, launches, rounds)}", markup=False)
         self._estimate = Estimate(launches, rounds, self._clock())
         self._open.enter_context(self._terminal())
         self._progress = self._open.enter_context(

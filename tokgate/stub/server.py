@@ -13,13 +13,11 @@ import sys
 import uvloop
 
 from tokgate.errors import InputError
+from tokgate.listening import BACKLOG, listening, url_of
 from tokgate.machine.cpus import usable_cpus
 from tokgate.stub.protocol import Connection
 from tokgate.stub.settings import Settings
 from tokgate.stub.site import Site
-
-# 1,000 clients connect at once; the kernel cuts it to net.core.somaxconn.
-_BACKLOG = 4096
 
 
 def serve(settings: Settings, host: str, port: int, cpu: int | None = None, until_stdin_closes: bool = False) -> None:
@@ -31,7 +29,7 @@ def serve(settings: Settings, host: str, port: int, cpu: int | None = None, unti
         pin(cpu)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         uvloop.run(_serve(settings, listener, until_stdin_closes))
 
 
@@ -47,15 +45,7 @@ async def start(settings: Settings, listener: socket.socket) -> asyncio.Server:
     """Serves on a listening socket, in the running loop."""
     loop = asyncio.get_running_loop()
     site = Site(settings, loop)
-    return await loop.create_server(lambda: Connection(site), sock=listener, backlog=_BACKLOG)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error}; choose another --host or --port") from None
+    return await loop.create_server(lambda: Connection(site), sock=listener, backlog=BACKLOG)
 
 
 async def _serve(settings: Settings, listener: socket.socket, until_stdin_closes: bool) -> None:
@@ -65,12 +55,12 @@ async def _serve(settings: Settings, listener: socket.socket, until_stdin_closes
         loop.add_signal_handler(number, stop.set)
     if until_stdin_closes:
         loop.add_reader(0, lambda: None if os.read(0, 4096) else stop.set())
-    host, port = listener.getsockname()[:2]
     server = await start(settings, listener)
     # What is here by now stays; a collection that walks it would stop the writing for milliseconds.
     gc.collect()
     gc.freeze()
-    print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    print(f"stub server on {host}:{port}; the truth is at /truth; Ctrl-C ends it", file=sys.stderr)
+    url = url_of(listener)
+    print(url, flush=True)
+    print(f"stub server on {url.removeprefix('http://')}; the truth is at /truth; Ctrl-C ends it", file=sys.stderr)
     await stop.wait()
     server.close()

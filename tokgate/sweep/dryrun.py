@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tokgate.report.units import duration
+from tokgate.report.words import count
 from tokgate.sweep.candidates import Candidate, Opened
 from tokgate.sweep.file import Sweep
 from tokgate.sweep.schedule import left, time_left_s
@@ -24,19 +25,20 @@ def print_plan(sweep: Sweep, opened: Opened, refusals: Mapping[int, str], made: 
     found = [each for each in opened.candidates if each.number not in refusals]
     todo = left(found, made, spec.launches, spec.rounds)
     groups = {each.scenario.id: each.scenario.group.id for each in found}
+    launches = sum(todo.values())
     seconds = time_left_s(todo, made, groups)
     if seconds is None:
         told = f"roughly {duration(_guess_s(sweep, found, todo))}, a guess until the first launch has ended"
     else:
         told = f"about {duration(seconds)}, by the {len(made)} launches that were made"
     print(
-        f"{len(opened.candidates)} settings, {sum(todo.values())} launches of {spec.rounds} rounds to make: "
-        f"{told}; building models comes on top"
+        f"{len(opened.candidates)} settings, {launches} launch{'' if launches == 1 else 'es'} of "
+        f"{count(spec.rounds, 'round')} to make: {told}; building models comes on top"
     )
 
 
 def _guess_s(sweep: Sweep, found: Sequence[Candidate], todo: Mapping[str, int]) -> float:
-    return sum(count * _launch_s(sweep, found, group) for group, count in todo.items())
+    return sum(launches * _launch_s(sweep, found, group) for group, launches in todo.items())
 
 
 def _launch_s(sweep: Sweep, found: Sequence[Candidate], group: str) -> float:

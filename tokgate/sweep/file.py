@@ -25,12 +25,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from tokgate import tomltext
-from tokgate.errors import InputError
+from tokgate.engine_settings import KNOWN
+from tokgate.errors import InputError, unknown
 from tokgate.gate.limits import SECONDS, check_key
 from tokgate.metrics import Metric, metrics_of
 from tokgate.plan import Device
@@ -50,6 +51,8 @@ PRECISION, BATCH, CONCURRENCY = "precision", "batch", "concurrency"
 # A service over an engine is another thing than the engine, and not swept.
 _NOT_SWEPT = ("service",)
 
+Engine = Literal["onnx", "transformers", "vllm", "serve"]
+
 
 class _Constraint(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     metric: str
@@ -63,7 +66,7 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
 
     device: Device
     model: str
-    engine: Literal["onnx", "transformers", "vllm", "serve"]
+    engine: Engine
     row: str
     grid: list[dict[str, list[Any]]]
     precision: str | None = None
@@ -113,14 +116,14 @@ def read_sweep(path: Path) -> Sweep:
     for choice in found:
         if PRECISION not in choice and spec.precision is None:
             raise InputError(f"{path}: no precision; give one at the top, or several in each [[grid]]")
-    known = metrics_of(spec.engine)
     return Sweep(
         name=check_slug(f"{path}: its name", path.stem),
         path=path,
         spec=spec,
-        objective=_metric(spec.objective, known, f"{path}: objective"),
+        objective=_metric(spec.objective, spec.engine, f"{path}: objective"),
         constraints=tuple(
-            _constraint(each, known, f"{path}: constraint {number}") for number, each in enumerate(spec.constraint, 1)
+            _constraint(each, spec.engine, f"{path}: constraint {number}")
+            for number, each in enumerate(spec.constraint, 1)
         ),
         choices=tuple(found),
     )
@@ -146,6 +149,7 @@ def _check_grids(path: Path, spec: Spec) -> None:
         raise InputError(f"{path}: no [[grid]]; expected at least one, with a list of values for each of its keys")
     for name in spec.settings:
         _check_setting(name, spec.settings[name], f"{path}: settings")
+        _check_known(name, spec.engine, f"{path}: settings")
     at_once, other = (CONCURRENCY, BATCH) if spec.engine == "serve" else (BATCH, CONCURRENCY)
     for number, grid in enumerate(spec.grid, 1):
         place = f"{path}: grid {number}"
@@ -162,6 +166,8 @@ def _check_grids(path: Path, spec: Spec) -> None:
                     raise InputError(f"{place}: {name} holds {value!r}; expected whole numbers from 1 up")
                 if name == PRECISION and not isinstance(value, str):
                     raise InputError(f"{place}: {name} holds {value!r}; expected names such as 'int8'")
+            if name not in (PRECISION, at_once):
+                _check_known(name, spec.engine, place)
 
 
 def _check_setting(name: str, value: Any, place: str) -> None:
@@ -179,13 +185,23 @@ def _check_setting(name: str, value: Any, place: str) -> None:
         ) from None
 
 
-def _metric(name: str, known: tuple[Metric, ...], place: str) -> Metric:
-    check_key(name, [metric.name for metric in known], place)
-    return next(metric for metric in known if metric.name == name)
+def _check_known(name: str, engine: str, place: str) -> None:
+    known = KNOWN.get(engine)
+    if known is not None and name not in known:
+        raise InputError(f"{place}: {unknown(f'setting of engine {engine}', name, sorted(known))}")
 
 
-def _constraint(given: _Constraint, known: tuple[Metric, ...], place: str) -> Constraint:
-    metric = _metric(given.metric, known, place)
+def _metric(name: str, engine: str, place: str) -> Metric:
+    known = {metric.name: metric for metric in metrics_of(engine)}
+    if name in known:
+        return known[name]
+    others = [other for other in get_args(Engine) if name in (metric.name for metric in metrics_of(other))]
+    of_others = f"; {name} is of engine {' and '.join(others)}" if others else ""
+    raise InputError(f"{place}: {unknown(f'metric of engine {engine}', name, list(known))}{of_others}")
+
+
+def _constraint(given: _Constraint, engine: str, place: str) -> Constraint:
+    metric = _metric(given.metric, engine, place)
     if (given.min is None) == (given.max is None):
         raise InputError(f"{place}: expected one of min and max")
     bound, limit = ("min", given.min) if given.min is not None else ("max", given.max)

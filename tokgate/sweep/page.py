@@ -24,6 +24,7 @@ from tokgate.report.html.blocks import (
 from tokgate.report.html.figures.base import metric_name
 from tokgate.report.html.publish import made
 from tokgate.report.units import duration, text_of
+from tokgate.report.words import count
 from tokgate.rootcause import in_a_line
 from tokgate.sweep.figures import MARKS, distances, launches, pareto
 from tokgate.sweep.opening import Bench, software
@@ -76,7 +77,7 @@ def _facts(outcome: Outcome, bench: Bench, winner: Winner | None, folder: str) -
         ("kept in", folder),
         ("model", f"{bench.opened.source.model_id}: {bench.opened.source.note}"),
         ("row", spec.row),
-        ("launches of each", f"{spec.launches} of {spec.rounds} rounds, in turns"),
+        ("launches of each", f"{spec.launches} of {count(spec.rounds, 'round')}, in turns"),
         ("objective", outcome.sweep.objective.name),
         *((f"constraint {number}", str(each)) for number, each in enumerate(outcome.sweep.constraints, 1)),
         *((f"setting {name}", tomltext.value(value)) for name, value in spec.settings.items()),

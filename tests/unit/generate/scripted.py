@@ -85,6 +85,7 @@ class Running:
     engine: Engine
     port: int
     thread: threading.Thread
+    ready: threading.Event
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
 
     def ask(self, prompt: Any, **parameters: Any) -> Reply:
@@ -133,10 +134,12 @@ def running(
     model = TextModel(engine, codec or Codec(), draw_seed=lambda: 7)
     port = free_port()
     found = ServiceSettings("scripted", "", "", LIMITS, port=port, **{"grace_s": PATIENCE_S, **settings})
-    server = GenerateServer(found, load or (lambda: Loaded(model, {"model": "scripted"})), VOCAB_SIZE)
+    told_ready = threading.Event()
+    loads = load or (lambda: Loaded(model, {"model": "scripted"}))
+    server = GenerateServer(found, loads, VOCAB_SIZE, told_ready.set)
     thread = threading.Thread(target=server.run)
     thread.start()
-    service = Running(server, engine, port, thread)
+    service = Running(server, engine, port, thread, told_ready)
     try:
         await_that(lambda: server.started, "started")
         if ready:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.generate.scripted import LIMITS, PATIENCE_S, Codec, Engine, Running, await_that, running
+from tests.unit.generate.scripted import LIMITS, PATIENCE_S, Codec, Engine, Running, running
 from tokgate.engines.decoding import Decoding
 from tokgate.generate.service import Loaded
 
@@ -121,8 +121,10 @@ def test_it_is_not_healthy_before_the_model_is_there() -> None:
         health, reply = service.send("GET", "/health"), service.ask("1")
         assert (health.status, health.json) == (503, {"status": "loading"})
         assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert not service.ready.is_set()
         may_load.set()
-        await_that(lambda: service.send("GET", "/health").status == 200, "ready")
+        assert service.ready.wait(PATIENCE_S)
+        assert service.send("GET", "/health").status == 200, "who waited for the word is served"
         assert service.ask("1", max_steps=1).status == 200
 
 

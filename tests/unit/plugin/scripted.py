@@ -9,8 +9,9 @@ memory guard says no), `device` (name of the lock, so that a real run next door 
 for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPUs of this machine: the first one's
 `uuid`, how many there are (`count`, 1 unless it says), or why there is none (`absent`). `trace`: a file that stands
 for every row's trace; without one the trace fails. `costs`: a setting of the engine -> a factor on every duration
-of launches that are told it. `ours`: by how many times what tokgate's client finds of a metric is what vllm bench serve
-does, in one round after another: {"mean_ttft": [0.9, 1.1]}.
+of launches that are told it. `missing`: engine -> what is said of its not being installed. `ours`: by how many times
+what tokgate's client finds of a metric is what vllm bench serve does, in one round after another: {"mean_ttft": [0.9,
+1.1]}.
 """
 
 from __future__ import annotations
@@ -138,5 +139,6 @@ opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
 launcher.run_trace = run_trace
 runner.ensure = ensure
+runner.missing_engine = lambda engine, device, python: SCRIPT.get("missing", {}).get(engine)
 launcher.ensure = ensure
 runner.does_not_fit = does_not_fit

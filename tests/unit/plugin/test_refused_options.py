@@ -21,6 +21,11 @@ pytestmark = pytest.mark.unit
         (["--perf-model", "Qwen/Qwen2.5-0.5B@main"], "40"),
         (["--perf-machine", "../etc"], "--perf-machine"),
         (["--perf-set", "foo"], "expected KEY=VALUE"),
+        (
+            ["--perf-python", "no-such-python"],
+            "--perf-python no-such-python: no such interpreter; expected an executable",
+        ),
+        (["--perf-reference", "/nonexist"], "--perf-reference /nonexist: no such interpreter; expected an executable"),
         (["--perf-profile", "nigthly", "-m", "gpu"], "did you mean 'nightly'"),
     ],
 )
@@ -35,12 +40,21 @@ def test_an_option_that_cannot_be_is_told_once_however_many_tests_it_is_for(
     assert "nothing was measured" not in done.out
 
 
-def test_an_interpreter_that_is_none_is_told_by_each_test_and_then_once(run: Runner) -> None:
-    done = run("--perf-python", "no-such-python")
+def test_an_interpreter_that_is_no_python_is_told_by_each_test_and_then_once(run: Runner) -> None:
+    """That is known only once it was run."""
+    done = run("--perf-python=/bin/false")
     assert done.status == 1
-    assert "5 errors: the interpreter that builds, no-such-python: no such interpreter" in done.out
+    assert "5 errors: the interpreter that builds, /bin/false is no usable Python" in done.out
     assert "During handling" not in done.out
     assert "passed" not in done.out
+
+
+def test_rows_of_an_engine_that_is_not_installed_say_what_installs_it(run: Runner) -> None:
+    """The others are measured."""
+    done = run("-k", "fp32", script={"missing": {"onnx": "python has no onnxruntime; `make` it"}})
+    assert done.status == 1
+    assert "  tiny-dummy.onnx.fp32: python has no onnxruntime; `make` it" in done.out.splitlines()
+    assert "2 failed, 1 passed" in done.out
 
 
 def test_what_one_matrix_refuses_is_refused_though_k_leaves_it_out(run: Runner) -> None:

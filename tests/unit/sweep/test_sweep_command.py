@@ -27,9 +27,13 @@ def test_the_fastest_is_the_best_and_stands_there_as_a_scenario(sweep: Sweep) ->
 
 
 def test_lines_stay_within_80_columns(sweep: Sweep) -> None:
-    sweep.text = FILE.replace("[[grid]]", '[settings]\nenvironment = { A = "1" }\n[[grid]]').replace(
-        "threads = [1, 2]", "threads = [1, 2]\na_setting_with_a_long_name = ['a value that is long too', 'another']"
-    )
+    sweep.text = (
+        FILE.replace("[[grid]]", '[settings]\nenvironment = { A = "1" }\n[[grid]]')
+        .replace(
+            "threads = [1, 2]", "threads = [1, 2]\na_setting_with_a_long_name = ['a value that is long too', 'another']"
+        )
+        .replace('"onnx"', '"vllm"')
+    )  # whose settings are what its version takes
     done = sweep()
     assert done.status == 0, done.out + done.err
     table = done.out.split("scenario: ")[0]
@@ -50,7 +54,7 @@ def test_a_dry_run_lists_and_measures_nothing(sweep: Sweep) -> None:
     done = sweep("--dry-run")
     assert done.status == 0, done.err
     assert "#3 threads=2 batch=1: tiny-dummy.onnx.fp32.set2.b1.p5.o50" in done.out
-    assert "4 settings, 6 launches of 1 rounds to make: roughly" in done.out
+    assert "4 settings, 6 launches of 1 round to make: roughly" in done.out
     assert not sweep.store.folder.exists()
 
 
@@ -105,6 +109,6 @@ def test_a_dry_run_needs_no_gpu(sweep: Sweep) -> None:
     sweep.text = SERVER.replace('"cpu"', '"gpu"')
     done = sweep("--dry-run", gpu={"absent": "no GPU here"})
     assert done.status == 0, done.err
-    assert "2 settings, 4 launches of 1 rounds to make" in done.out
+    assert "2 settings, 4 launches of 1 round to make" in done.out
     assert "not on this machine: no GPU here" in done.out
     assert sweep(gpu={"absent": "no GPU here"}).status == 4

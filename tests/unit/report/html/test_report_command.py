@@ -81,6 +81,9 @@ def test_of_several_machines_one_must_be_named(store: Path, tmp_path: Path, caps
         (["report"], "no session to report"),
         (["report", "--trends"], "say where, as -o report.html"),
         (["report", "x.json", "--compare", "a", "b", "-o", "p"], "take no further SESSION"),
+        (["report", "x.json", "--machine", "edge"], "--machine is of what is judged, a page"),
+        (["report", "--trends", "edge", "--machine", "edge", "-o", "p"], "takes its machine itself, --trends MACHINE"),
+        (["report", "--ladder", "x.json", "--machine", "edge", "-o", "p"], "--machine is of what is judged"),
     ],
 )
 def test_what_is_missing_is_said(args: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

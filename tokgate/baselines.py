@@ -14,7 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from tokgate import tomltext
-from tokgate.errors import InputError, TokgateError
+from tokgate.errors import InputError, TokgateError, unknown
 from tokgate.gate.acceptance import Change, Stamp, entries, merge
 from tokgate.gate.accuracy import compare_accuracy
 from tokgate.gate.canonical import seal, unseal
@@ -51,6 +51,13 @@ class Shelf:
         self.baselines = functools.cache(functools.partial(load, root))
         self.limits = functools.cache(functools.partial(load_limits, root))
         self.workloads = functools.cache(functools.partial(load_workloads, root))
+
+    def check_machine(self, machine_id: str) -> None:
+        """Raises InputError for the id of no machine here: a misspelt one has no baseline, and would pass by it."""
+        known = sorted(path.name for path in self.root.glob("[!.]*") if path.is_dir())
+        if check_slug("--machine", machine_id) not in known:
+            why = unknown("machine", machine_id, known) if known else f"no machine {machine_id!r}, nor any other"
+            raise InputError(f"{self.root}: {why}")
 
 
 def load(root: Path, machine_id: str) -> Baselines:

@@ -82,6 +82,7 @@ def test_the_command_that_measures_again_is_the_one_that_measured(
 
 def test_nothing_to_compare_with_is_3_where_required(tokgate: Tokgate) -> None:
     path = tokgate.file(night("first"))
+    (tokgate.folder / "baselines").mkdir()
     assert tokgate("judge", path) == 0
     assert tokgate("judge", path, "--require-baseline") == 3
 
@@ -124,6 +125,19 @@ def test_what_cannot_be_accepted_is_left_out_where_that_is_asked_for(
     assert "left out disturbed: others took 40%" in said
     assert "left out given: measured with allow_spinning=false" in said
     assert "1 added; 1 accepted session\n" in said
+
+
+def test_where_all_is_left_out_nothing_is_accepted_and_it_is_said(
+    tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tokgate.file(night(name, valid=False)) for name in ("first", "second")]
+    assert tokgate("accept", *paths, "--reason", "x", "--skip-invalid") == 2
+    said = capsys.readouterr()
+    assert said.out.count("left out ") == 2
+    assert said.err == "tokgate: no session to accept: --skip-invalid left out all 2 that were named\n"
+    assert not (tokgate.folder / "baselines").exists()
+    assert tokgate("accept", paths[0], "--reason", "x", "--skip-invalid") == 2
+    assert capsys.readouterr().err.endswith(": --skip-invalid left out the one that was named\n")
 
 
 def test_bad_input_is_2_and_goes_before_all(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +188,7 @@ def test_one_scenario_can_be_judged_alone(tokgate: Tokgate, capsys: pytest.Captu
 
 
 def test_a_newer_schema_asks_for_a_newer_tokgate(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
+    tokgate.accept()
     path = Path(tokgate.file(night("future")))
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2', 1))
     assert tokgate("judge", str(path)) == 2
@@ -188,7 +203,9 @@ def test_accept_says_what_changes(tokgate: Tokgate, capsys: pytest.CaptureFixtur
     assert "tiny-dummy.onnx.fp32  5 added; 5 accepted sessions\n" in out
     rows = [line.split()[0] for line in out.splitlines() if line.startswith("b")]
     assert rows == ["b1.p5.o50", "b4.p5.o50", "b8.p5.o50"] * 2
-    assert out.endswith(f"\n\nReview and commit: git diff {folder}\n")
+    assert out.endswith(f"\n\nReview and commit: git add {folder} && git diff --cached {folder}\n")
+    tokgate.accept()
+    assert capsys.readouterr().out.endswith("\n\nNothing changed: there is nothing to review\n")
 
 
 def test_accept_says_all_where_it_is_asked_to(tokgate: Tokgate, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +244,7 @@ def test_a_fault_of_ours_is_no_verdict(
     tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Python would exit with 1, which is a regression here."""
+    tokgate.accept()
     monkeypatch.setattr("tokgate.judging.judge_session", lambda *args: 1 / 0)
     assert tokgate("judge", tokgate.file(night("first"))) == 70
     assert "a fault of tokgate itself" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving.examples import SCENARIO, all_failed, detailed, result, without
+from serving.examples import RESULT, SCENARIO, all_failed, detailed, result, without
 
 from tokgate.baselines import Shelf
 from tokgate.cli import main
@@ -23,6 +23,11 @@ pytestmark = pytest.mark.unit
 BASELINES = Path(__file__).parents[2] / "baselines"
 LOW = SCENARIO.replace("c50", "c10")
 EAGER = SCENARIO.replace("fp16", "fp16.eager.ngram")
+
+
+def at(tok_s: float, **changes: Any) -> dict[str, Any]:
+    """A result of this throughput, in the time that it takes."""
+    return result(**{"output_throughput": tok_s, "duration": RESULT["total_output_tokens"] / tok_s, **changes})
 
 
 class Judge:
@@ -48,18 +53,31 @@ def judge(tmp_path: Path) -> Judge:
 
 @pytest.mark.parametrize(("tok_s", "status"), [(3331.9, 1), (3332.0, 0), (3332.1, 0)])
 def test_the_published_floor(judge: Judge, capsys: pytest.CaptureFixture[str], tok_s: float, status: int) -> None:
-    assert judge(result(output_throughput=tok_s)) == status
+    assert judge(at(tok_s)) == status
     out = capsys.readouterr().out
     assert f"{tok_s:,.5g} tok/s at least 3,332 tok/s" in out
     assert ("kept 85% of the 85%" in out) == (status == 0)
     assert "code quality" in out
 
 
+def test_a_broken_bound_is_told_once_where_a_card_shows_it(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four bounds and two references; the table does not show the floor where it was not reached."""
+    assert judge(at(3331.9)) == 1
+    said = capsys.readouterr().out
+    assert "FAIL: 3 NO-BASELINE; 3 of 4 limits kept\n" in said
+    assert said.count("BROKEN") == 1
+    assert "limit:" not in said
+    assert "breaks the limit" not in said
+    assert "c50.p512.o512 3331.9 400 ms" in said
+    assert judge(at(3400.0)) == 0
+    assert "; 4 of 4 limits kept\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("scenario", "floor"), [(LOW, 1262), (EAGER, 1874)])
 def test_the_floors_of_the_other_rows(judge: Judge, scenario: str, floor: float) -> None:
     concurrency = 10 if scenario == LOW else 50
     for tok_s, status in ((floor - 0.1, 1), (floor, 0), (floor + 0.1, 0)):
-        data = result(output_throughput=tok_s, max_concurrency=concurrency)
+        data = at(tok_s, max_concurrency=concurrency)
         assert judge(data, "--scenario", scenario) == status
         if scenario == LOW:
             assert judge(data) == status, "its shape finds it"
@@ -138,7 +156,9 @@ def test_the_machine_must_be_said(judge: Judge, capsys: pytest.CaptureFixture[st
     assert judge.run(path) == 2
     assert "--machine" in capsys.readouterr().err
     assert judge.run(path, "--machine", "../etc") == 2
-    assert judge.run(path, "--machine", "nvidia-a10") == 2, "it has no limits"
+    assert judge.run(path, "--machine", "nvidia-a10") == 2
+    assert "unknown machine 'nvidia-a10'" in capsys.readouterr().err
+    assert judge.run(path, "--machine", "nvidia-h200") == 2, "it has no limits"
     assert judge.run(path, "--machine", "nvidia-t4", "--scenario", "other") == 2
 
 
@@ -149,9 +169,25 @@ def test_another_served_name_is_judged_and_said(judge: Judge, capsys: pytest.Cap
     assert "'Qwen/Qwen2.5-7B'" in capsys.readouterr().out
 
 
-def test_a_throughput_that_does_not_follow_is_noted(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(result(duration=61.0)) == 0
-    assert "note: the file says 3413.3 tok/s" in capsys.readouterr().out
+@pytest.mark.parametrize("changes", [{"duration": 61.0}, {"output_throughput": 9999}, {"output_throughput": 3410.0}])
+def test_a_throughput_that_does_not_follow_is_4_and_keeps_nothing(
+    judge: Judge, capsys: pytest.CaptureFixture[str], changes: dict[str, float]
+) -> None:
+    data = result(**changes)
+    assert judge(data) == 4
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the file says {data['output_throughput']:g} tok/s, and its 102400 tokens in {data['duration']:g} s" in said
+    assert said.count("the file was edited, or its parts are of different runs") == 1
+    assert "no score card: an invalid result keeps nothing" in said
+    assert "limits kept" not in said
+
+
+@pytest.mark.parametrize("seconds", [30.744, 30.735, 3.1449])
+def test_what_two_decimals_take_off_is_no_contradiction(judge: Judge, seconds: float) -> None:
+    """As vLLM prints them."""
+    tok_s = 102400 / seconds
+    data = at(tok_s, output_throughput=round(tok_s, 2), duration=round(seconds, 2))
+    assert judge(data) == (0 if tok_s >= 3332 else 1)
 
 
 def test_of_several_files_the_worst_decides(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +195,7 @@ def test_of_several_files_the_worst_decides(judge: Judge, capsys: pytest.Capture
         judge.file(data, name)
         for name, data in {
             "good": result(),
-            "slow": result(output_throughput=3000.0),
+            "slow": at(3000.0),
             "failed": all_failed(),
             "bad": without("duration"),
         }.items()
@@ -179,7 +215,7 @@ def test_json_that_is_neither_is_2(judge: Judge, capsys: pytest.CaptureFixture[s
 
 def test_no_accepted_session_is_3_where_one_is_required(judge: Judge) -> None:
     assert judge(result(), "--require-baseline") == 3
-    assert judge(result(output_throughput=3000.0), "--require-baseline") == 1
+    assert judge(at(3000.0), "--require-baseline") == 1
 
 
 def test_limits_of_rows_that_were_not_measured_are_told(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +228,7 @@ def test_limits_of_rows_that_were_not_measured_are_told(judge: Judge, capsys: py
 
 
 def test_json_is_the_object_of_any_session(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(result(output_throughput=3331.9), "--json") == 1
+    assert judge(at(3331.9), "--json") == 1
     assert judge(all_failed(), "--json") == 4
     slow, failed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert set(slow) == set(failed) >= {"session", "outcome", "rows", "suite"}

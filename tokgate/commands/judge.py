@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tokgate.commands.options import add_baselines
+from tokgate.commands import options
 from tokgate.errors import InputError, TokgateError
 
 
@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     parser.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
-    add_baselines(parser)
+    options.add_baselines(parser)
     parser.set_defaults(command=run)
 
 
@@ -42,10 +42,16 @@ def run(args: argparse.Namespace) -> int:
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
-    from tokgate.report.words import count, regressions, reservations
+    from tokgate.report.words import count, regressions, reservations, without_limits
 
     if not args.baselines.exists():
-        print(f"tokgate: there is no folder {args.baselines}: nothing to compare with", file=sys.stderr)
+        # Held against nothing, anything would pass.
+        raise InputError(
+            f"there is no folder {args.baselines}, so nothing to compare with; name that of the accepted sessions: "
+            "--baselines DIR"
+        )
+    if args.baselines == options.OWN_BASELINES:
+        print(f"tokgate: held against its own baselines, {args.baselines}", file=sys.stderr)
     shelf = Shelf(args.baselines)
     verdicts = []
     refusal: TokgateError | None = None
@@ -64,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(to_json(judged.verdict)))
             continue
-        print_verdict(judged.session, judged.verdict)
-        told = [*regressions(judged.session, judged.verdict, judged.baselines), *reservations(judged.verdict)]
+        print_verdict(judged.session, judged.verdict, carded=True)
+        rows = without_limits(judged.verdict)
+        told = [*regressions(judged.session, rows, judged.baselines), *reservations(rows)]
         print("\n".join(told), end="\n" if told else "")
         print_score_cards(judged.verdict)
     if refusal is not None:

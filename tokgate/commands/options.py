@@ -6,6 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+_LAST_PORT = 65535
+
+# Of the checkout that tokgate is run from; an installed package has none.
+OWN_BASELINES = Path(__file__).resolve().parents[2] / "baselines"
+
 
 class CommandParser(argparse.ArgumentParser):
     """Refuses what it does not know with its own usage; argparse leaves that to the topmost parser, and its usage.
@@ -20,8 +25,20 @@ class CommandParser(argparse.ArgumentParser):
         return known, unknown
 
 
-def add_baselines(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--baselines", type=Path, default=Path("baselines"), metavar="DIR", help="default: baselines")
+def port(text: str) -> int:
+    """A TCP port as a parser's `type`: 0, a free one, to 65535. What is beyond would be taken modulo 65536."""
+    if text.isascii() and text.isdigit() and int(text) <= _LAST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a port, 1 to {_LAST_PORT}, or 0 for a free one")
+
+
+def add_baselines(parser: argparse.ArgumentParser, *, written: bool = False) -> None:
+    """`written`: to, by this command; who only reads them takes tokgate's own where there is no folder of them here."""
+    here = Path("baselines")
+    default, told = here, str(here)
+    if not written and OWN_BASELINES.is_dir():
+        default, told = (here if here.exists() else OWN_BASELINES), f"{here}, or tokgate's own where there is none here"
+    parser.add_argument("--baselines", type=_folder, default=default, metavar="DIR", help=f"default: {told}")
 
 
 def add_cache(parser: argparse._ActionsContainer) -> None:
@@ -38,3 +55,9 @@ def add_lock_timeout(parser: argparse._ActionsContainer) -> None:
         metavar="SECONDS",
         help="how long to wait for another run on this device (default: 3600)",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("its text is empty; expected a folder")
+    return Path(text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokgate.errors import InputError
 from tokgate.gate.chosen import chosen
 from tokgate.gate.comparison import MAX_SESSIONS
+from tokgate.gate.fingerprint import stable_differences
 from tokgate.gate.history import Accepted, StoredRow, accuracy_for
 from tokgate.gate.scale import change_pct, fastest_half, value_of
 from tokgate.session import Session
@@ -44,6 +46,9 @@ class ValueChange:
 class Change:
     """What accepting did to one file: ids `added`, `skipped` (already there), `outdated` (older than all it keeps) and
     `dropped`; how many `sessions` of the profile it holds now, and what that did to its rows.
+
+    Both of those that are judged together with the newest; `apart`: how many are not, by the stable facts of their
+    machine that differ, as "usable_cores 2".
     """
 
     path: Path
@@ -54,6 +59,7 @@ class Change:
     outdated: tuple[str, ...]
     dropped: tuple[str, ...]
     sessions: int
+    apart: Mapping[str, int]
     values: tuple[ValueChange, ...]
 
     @property
@@ -128,6 +134,7 @@ def merge(
             skipped.append(entry.id)
     newest = sorted(kept.values(), key=lambda entry: entry.when)[-MAX_SESSIONS:]
     ids = {entry.id for entry in newest}
+    machines = [_other_facts(entry, newest[-1]) for entry in newest]
     change = Change(
         path=path,
         scenario=path.stem,
@@ -136,10 +143,22 @@ def merge(
         skipped=tuple(skipped),
         outdated=tuple(name for name in added if name not in ids),
         dropped=tuple(entry.id for entry in old if entry.id not in ids),
-        sessions=len(newest),
-        values=tuple(_value_changes(old, newest)),
+        sessions=machines.count(""),
+        apart=Counter(facts for facts in machines if facts),
+        values=tuple(_value_changes(*(_together(entries, newest[-1]) for entries in (old, newest)))),
     )
     return sorted([*others, *newest], key=lambda entry: entry.when), change
+
+
+def _together(entries: Iterable[Accepted], newest: Accepted) -> list[Accepted]:
+    """Those that the gate holds a session against that is of the same machine as the newest."""
+    return [entry for entry in entries if not _other_facts(entry, newest)]
+
+
+def _other_facts(entry: Accepted, newest: Accepted) -> str:
+    """The stable facts of the machine in which it is another than the newest's; empty where it is the same."""
+    differences = stable_differences(entry.fingerprint, newest.fingerprint)
+    return ", ".join(f"{each.name} {each.before}" for each in differences)
 
 
 def _value_changes(before: Sequence[Accepted], after: Sequence[Accepted]) -> list[ValueChange]:

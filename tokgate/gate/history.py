@@ -45,8 +45,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One accepted session as far as one scenario is concerned, with its provenance; `rows` by metric.
 
-    `served`: what a server told of itself beside a serving row, see gate/served.py; `engine`: what the engine chose
-    for itself, see gate/chosen.py.
+    `served`: what a server or an engine told of itself beside the row, see gate/served.py; `engine`: what the engine
+    chose for itself, see gate/chosen.py.
     """
 
     id: str

@@ -213,7 +213,7 @@ def _in_words(value: ValueChange) -> str:
 
 
 def _facts(change: Change) -> str:
-    """How many sessions came and went, and how many there are now."""
+    """How many sessions came and went, and how many there are now to be judged by; which of them are not."""
     parts = [
         f"{len(ids)} {what}"
         for ids, what in (
@@ -223,4 +223,6 @@ def _facts(change: Change) -> str:
         )
         if ids
     ]
-    return f"{', '.join([f'{len(change.added)} added', *parts])}; {count(change.sessions, 'accepted session')}"
+    apart = [f"{each} of {facts} {'stays' if each == 1 else 'stay'} apart" for facts, each in change.apart.items()]
+    came = ", ".join([f"{len(change.added)} added", *parts])
+    return "; ".join([came, count(change.sessions, "accepted session"), *apart])

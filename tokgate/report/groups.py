@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tokgate.report.details import Details, details, launches_of
-from tokgate.report.starts import compiled_anew, starts_text
+from tokgate.report.starts import new_in_caches, starts_text
 from tokgate.report.units import text_of
 from tokgate.session import Session
 
@@ -39,7 +39,7 @@ def gpu_lines(session: Session, group: str, scenarios: Sequence[str]) -> list[st
     rows = details(session, group, scenarios)
     facts = [text for text in (_decode(rows), _energy(rows)) if text]
     launches = launches_of(session, group)
-    cold = any(map(compiled_anew, launches))
+    cold = any(map(new_in_caches, launches))
     unsteady = _unsteady_host(launches)
     return [
         *(["; ".join(facts)] if facts else []),

@@ -16,7 +16,7 @@ from tokgate.gate.scale import interval_text, signed_text
 from tokgate.gate.verdict import RowVerdict, SessionVerdict, Verdict
 from tokgate.report.bar import BOX, LEAST_WIDTH, MOST_WIDTH, Signs, bar, scale, scale_pct
 from tokgate.report.figures import scenarios_by_group, typical
-from tokgate.report.units import text_of
+from tokgate.report.units import digits_apart, text_of
 from tokgate.session import Row, Session
 
 STYLES = {
@@ -175,9 +175,14 @@ def _with_digits(row: RowVerdict, digits: int) -> str:
 
 
 def _value(row: Row | None, verdict: SessionVerdict) -> str:
-    """The value that was judged: of a row in pairs the candidate's there."""
+    """The value that was judged: of a row in pairs the candidate's there. What breaks a limit reads as breaking it."""
     if row is None:
         return ""
     judged = verdict.row(*row.key)
     value = judged.current_value if judged else None
-    return text_of(typical(row) if value is None else value, row.unit).removesuffix(" tok/s")
+    text = text_of(typical(row) if value is None else value, row.unit)
+    for limit in verdict.limits:
+        of_row = (limit.scenario, limit.metric) == row.key
+        if of_row and limit.broken and limit.value is not None and text == text_of(limit.limit, limit.unit):
+            text = f"{limit.value:.{digits_apart(limit.value, limit.limit)}g} {limit.unit}"
+    return text.removesuffix(" tok/s")

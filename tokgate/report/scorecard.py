@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tokgate.gate.scorecard import ScoreCard, ratio_to_floor, score_cards
 from tokgate.gate.verdict import LimitVerdict, Outcome, SessionVerdict
+from tokgate.report.units import digits_apart
 
 _ABBREVIATIONS = ("ttft", "tpot", "itl", "e2el", "p99", "p90", "p50")
 _BOUNDS = {"min": "at least", "max": "at most", "reference": "reference"}
@@ -18,7 +19,6 @@ _COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
     ("", 17, "left"), ("value", 17, "right"), ("bound", 21, "left"), ("weight", 6, "right"), ("", 6, "left"),
     ("of floor", 8, "right"),
 )  # fmt: skip
-_SHOWN_DIGITS, _ALL_DIGITS = 5, 17
 
 
 def print_score_cards(verdict: SessionVerdict) -> None:
@@ -69,16 +69,7 @@ def _value(line: LimitVerdict) -> str:
     """With as many digits as show on which side of the bound it is."""
     if line.value is None:
         return "not measured"
-    digits = next(
-        (digits for digits in range(_SHOWN_DIGITS, _ALL_DIGITS) if _side(line, digits) == _side(line, _ALL_DIGITS)),
-        _ALL_DIGITS,
-    )
-    return f"{line.value:,.{digits}g} {line.unit}"
-
-
-def _side(line: LimitVerdict, digits: int) -> int:
-    value = float(f"{line.value:.{digits}g}")
-    return (value > line.limit) - (value < line.limit)
+    return f"{line.value:,.{digits_apart(line.value, line.limit)}g} {line.unit}"
 
 
 def _state(line: LimitVerdict) -> Text:

@@ -13,7 +13,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from tokgate.gate.scale import size_text
-from tokgate.gate.verdict import SessionVerdict, Verdict
+from tokgate.gate.scorecard import score_cards
+from tokgate.gate.verdict import Outcome, SessionVerdict, Verdict
 from tokgate.report.bar import BOX, Signs, signs_for
 from tokgate.report.groups import gpu_lines, heading_facts
 from tokgate.report.reference import reference_lines
@@ -34,11 +35,15 @@ _QUIET_ROWS = 10
 
 @dataclass(frozen=True)
 class Look:
-    """Columns of the terminal, the signs that it can write, and whether to say only what must be known."""
+    """Columns of the terminal, the signs that it can write, and whether to say only what must be known.
+
+    `carded`: score cards follow, and a broken limit that is on one is told there alone.
+    """
 
     width: int = 80
     signs: Signs = BOX
     quiet: bool = False
+    carded: bool = False
 
 
 def write_report(run: DeviceRun, terminalreporter: Any) -> None:
@@ -64,10 +69,12 @@ def closing_words(session: Session, path: Path) -> list[str]:
     return [f"time: {told['run_s']:.0f} s, {share:.0f}% of it inside measured rounds", f"session: {_near(path)}"]
 
 
-def print_verdict(session: Session, verdict: SessionVerdict, skipped: dict[str, str] | None = None) -> None:
+def print_verdict(
+    session: Session, verdict: SessionVerdict, skipped: dict[str, str] | None = None, carded: bool = False
+) -> None:
     """Prints a judged session to standard output."""
     console = Console(highlight=False)
-    look = Look(min(console.width, _MOST_WIDTH), signs_for(console.encoding))
+    look = Look(min(console.width, _MOST_WIDTH), signs_for(console.encoding), carded=carded)
     console.print(Text(f"{session.id}: {session.machine_id}, profile {session.profile}", style="bold"))
     console.print(render(session, verdict, skipped or {}, look))
 
@@ -77,14 +84,14 @@ def render(session: Session, verdict: SessionVerdict, skipped: dict[str, str], l
     groups = lines_of(session, verdict)
     shown = _needed(groups) if look.quiet else groups
     layout = Layout.of(shown, look.width, look.signs)
-    parts: list[RenderableType] = [*_blind_lines(verdict), *map(Text, reference_lines(session))]
+    parts: list[RenderableType] = [*_blind_lines(verdict), *map(Text, reference_lines(session)), *_notes(session)]
     for group, lines in shown.items():
         scenarios = [f"{group}.{line.name}" for line in lines]
         parts += [Text(group, style="bold")] if look.quiet else _group_lines(session, group, scenarios)
         parts.append(layout.table(lines))
     parts += [Text(layout.legend, style="dim")] if layout.legend and not look.quiet else []
     parts += [Text(f"skipped {group}: {reason}") for group, reason in skipped.items()]
-    parts += _closing_lines(verdict)
+    parts += _closing_lines(verdict, look.carded)
     return Group(*parts)
 
 
@@ -134,20 +141,32 @@ def _blind_lines(verdict: SessionVerdict) -> list[Text]:
     ]
 
 
-def _closing_lines(verdict: SessionVerdict) -> list[Text]:
+def _notes(session: Session) -> list[Text]:
+    """What was seen while it was measured: pairs that were lost, rows that it could not have."""
+    groups = session.telemetry.get("groups", {}).values()
+    return [Text(f"note: {note}") for group in groups for note in group.get("notes", [])]
+
+
+def _closing_lines(verdict: SessionVerdict, carded: bool) -> list[Text]:
     lines = []
+    invalid = verdict.outcome is Outcome.INVALID
+    cards = score_cards(verdict.limits) if carded and not invalid else []
+    on_card = {limit for card in cards for limit in card.lines}
     if verdict.suite.change_pct is not None:
         change = with_interval(verdict.suite.change_pct, verdict.suite.ci_pct, 1)
         lines.append(Text(f"all {verdict.suite.rows} gated rows: {change} {verdict.suite.verdict}"))
     lines += [Text(f"note: {note}") for note in verdict.notes]
     lines += [
-        Text(f"limit: {limit.scenario} {limit.why}", style="bold red") for limit in verdict.limits if limit.broken
+        Text(f"limit: {limit.scenario} {limit.why}", style="bold red")
+        for limit in verdict.limits
+        if limit.broken and limit not in on_card
     ]
     counts = Counter(str(row.verdict) for row in verdict.rows if row.gated)
     counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     style = {"pass": "bold green", "fail": "bold red", "invalid": "bold red"}.get(verdict.outcome.value, "bold yellow")
-    kept = sum(not limit.broken for limit in verdict.limits)
-    limits = f"; {kept} of {len(verdict.limits)} limits kept" if verdict.limits else ""
+    # A reference cannot be broken, and what cannot be believed keeps nothing.
+    bounds = [] if invalid else [limit for limit in verdict.limits if limit.bound != "reference"]
+    limits = f"; {sum(not limit.broken for limit in bounds)} of {len(bounds)} limits kept" if bounds else ""
     lines.append(Text(f"{verdict.outcome.value.upper()}: {counted or 'no gated row'}{limits}", style=style))
     shown = verdict.reasons[:_REASONS_SHOWN]
     lines += [Text(f"  {reason}") for reason in shown]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_SHOWN_DIGITS, _ALL_DIGITS = 5, 17
+
 
 def text_of(value: float, unit: str) -> str:
     """Three significant digits and a unit: 0.1234 s -> '123 ms', 1.9e9 B -> '1.77 GiB', 14.23 tok/s -> '14.2 tok/s'."""
@@ -11,6 +13,19 @@ def text_of(value: float, unit: str) -> str:
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
     # Joules a token of a small model: two decimals would leave one digit of them.
     return f"{value:#.3g} {unit}".strip() if 1e-4 <= value < 0.1 else f"{_digits(value)} {unit}".strip()
+
+
+def digits_apart(value: float, bound: float) -> int:
+    """How many significant digits show on which side of `bound` the value is; 5 at least."""
+    return next(
+        (digits for digits in range(_SHOWN_DIGITS, _ALL_DIGITS) if _side(value, bound, digits) == _side(value, bound)),
+        _ALL_DIGITS,
+    )
+
+
+def _side(value: float, bound: float, digits: int = _ALL_DIGITS) -> int:
+    seen = float(f"{value:.{digits}g}")
+    return (seen > bound) - (seen < bound)
 
 
 def from_to(before: float, after: float, unit: str) -> tuple[str, str]:

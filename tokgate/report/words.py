@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokgate.gate.explain import PARTS, explain
 from tokgate.gate.history import Baselines
@@ -37,6 +37,13 @@ def again(session: Session, scenario: str) -> str:
     """The command that measures one scenario of a stored session again, as the session says it if it does."""
     told = session.provenance.get("again") or f"pytest -m {session.machine_kind} --perf-profile={session.profile}"
     return f"again: {told} -k '[{scenario}]'"
+
+
+def without_limits(verdict: SessionVerdict) -> SessionVerdict:
+    """Its rows without broken limits among their reasons, for a reader who is told those by themselves."""
+    broken = {limit.why for limit in verdict.limits if limit.broken}
+    rows = tuple(replace(row, why=tuple(why for why in row.why if why not in broken)) for row in verdict.rows)
+    return replace(verdict, rows=rows)
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,30 @@ def test_a_session_older_than_all_that_are_kept_is_not_said_to_be_there(accept: 
     assert "0 added, 1 older than the newest 30; 30 accepted sessions\n" in accept(night(0))
 
 
+def test_sessions_of_another_machine_under_the_same_id_stay_apart(accept: Store) -> None:
+    """As the gate judges: five nights with 2 cores say nothing of one with 8, whatever the machine is called."""
+    two, eight = ({"id": "edge", "kind": "cpu", "stable": {"usable_cores": cores}} for cores in (2, 8))
+    accept(*(night(number, machine=two) for number in range(5)))
+    said = accept(night(5, *rows(tok_s=2069.6), machine=eight)).splitlines()
+    assert said[1:4] == [
+        f"{GROUP}  1 added; 1 accepted session; 5 of usable_cores 2 stay apart",
+        "           tok/s     TTFT",
+        "b1.p5.o50   2070  18.0 ms",
+    ]
+    assert "provisional" in said[-1]
+    said = accept(night(6, *rows(tok_s=2069.6), machine=eight)).splitlines()
+    assert said[1] == f"{GROUP}  1 added; 2 accepted sessions; 5 of usable_cores 2 stay apart"
+    assert said[3].startswith("b1.p5.o50  2070 -> 2070 +0.0%")
+
+
+def test_a_late_session_of_another_machine_is_the_one_that_stays_apart(accept: Store) -> None:
+    now, then = ({"id": "edge", "kind": "cpu", "stable": {"usable_cores": cores}} for cores in (8, 2))
+    accept(*(night(number, machine=now) for number in range(1, 6)))
+    said = accept(night(0, *rows(tok_s=100.0), machine=then))
+    assert f"{GROUP}  1 added; 5 accepted sessions; 1 of usable_cores 2 stays apart\n" in said
+    assert "b1.p5.o50  517 -> 517 -0.0%"
+
+
 def test_a_gated_metric_that_the_accepted_sessions_have_not_is_new(accept: Store) -> None:
     first = [found for found in rows() if found.metric != "ttft"]
     accept(night(0, *first, *rows(shape="b8.p5.o50")))

@@ -50,7 +50,7 @@ def test_columns_that_no_row_fills_are_left_out_with_their_legend() -> None:
 def test_a_start_and_the_machines_own_peaks_stand_above() -> None:
     lines = shown(session(compiled={"flashinfer": 2}))
     assert "the machine itself: 4 TB/s read, 800 TFLOP/s in FP16, a yardstick for other precisions" in lines
-    assert any(line.endswith("start 21 s, compiled anew (flashinfer 2)") for line in lines)
+    assert any(line.endswith("start 21 s, new in the caches (flashinfer 2)") for line in lines)
 
 
 def test_an_invalid_session_says_so_first() -> None:

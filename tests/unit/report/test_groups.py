@@ -43,7 +43,7 @@ def test_of_several_rows_the_range_is_told() -> None:
 
 def test_a_cold_start_is_told_and_a_warm_one_is_not() -> None:
     cold = gpu_lines(session(compiled={"triton": 40}), GROUP, [SCENARIO])
-    assert cold[1:] == ["start 21 s, compiled anew (triton 40)"]
+    assert cold[1:] == ["start 21 s, new in the caches (triton 40)"]
 
 
 def test_an_unsteady_host_is_told_and_a_blip_is_none() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tokgate.gate.verdict import Outcome, RowVerdict, SessionVerdict, SuiteVerdict, Verdict
+from tokgate.gate.verdict import LimitVerdict, Outcome, RowVerdict, SessionVerdict, SuiteVerdict, Verdict
 from tokgate.report.bar import ASCII, BOX
 from tokgate.report.figures import figures, typical
 from tokgate.report.rows_table import Layout, Line, worst
 from tokgate.report.terminal import Look, render
-from tokgate.report.units import text_of
+from tokgate.report.units import digits_apart, text_of
 from tokgate.session import Row, Session
 
 pytestmark = pytest.mark.unit
@@ -71,6 +71,13 @@ def test_80_columns_suffice(verdict: Verdict, metric: str, pairs: int) -> None:
     assert all(sign in line for sign in (BOX.change, BOX.interval, BOX.zero_within, BOX.margin_within, BOX.above))
     assert max(map(len, lines)) <= 80
     assert "…" not in "".join(lines)
+
+
+def test_what_was_seen_while_it_was_measured_is_told_with_a_reference_and_without() -> None:
+    told = {"groups": {"g": {"notes": ["goodput was 0 in 3 of 4 rounds"]}}}
+    assert "note: goodput was 0 in 3 of 4 rounds" in shown(Verdict.PASS, telemetry=told)
+    paired = shown(Verdict.PASS, pairs=12, telemetry=told, reference={"python": "3.11", "software": {}})
+    assert paired.count("note: goodput was 0 in 3 of 4 rounds") == 1
 
 
 def test_a_stream_that_cannot_write_lines_gets_ascii() -> None:
@@ -212,3 +219,36 @@ def test_a_figure_is_the_value_the_gate_judges() -> None:
 )  # fmt: skip
 def test_values_read_as_people_write_them(value: float, unit: str, text: str) -> None:
     assert text_of(value, unit) == text
+
+
+def test_a_broken_limit_is_told_unless_a_score_card_follows_that_tells_it() -> None:
+    def limit(metric: str, weight_pct: float | None, bound: str = "min") -> LimitVerdict:
+        return LimitVerdict(
+            ID, metric, bound, 9.0, "s", "x", 8.0, broken=bound != "reference", why=metric, weight_pct=weight_pct
+        )
+
+    limits = (limit("on the card", 40.0), limit("without weight", None), limit("beside it", None, "reference"))
+
+    def told(outcome: Outcome, *, carded: bool) -> str:
+        session = Session(
+            schema=1, id="s", started="2026-11-21T00:00:00+00:00", profile="nightly", valid=True, reasons=[],
+            machine={"id": "edge", "kind": "cpu"}, software={}, rows=[row("ttft", 8.0, "s")],
+        )  # fmt: skip
+        found = SessionVerdict("s", outcome, (), SuiteVerdict(None, ()), limits)
+        text = io.StringIO()
+        Console(file=text, width=80, highlight=False).print(render(session, found, {}, Look(carded=carded)))
+        return text.getvalue()
+
+    assert f"limit: {ID} on the card" in told(Outcome.FAIL, carded=False)
+    carded = told(Outcome.FAIL, carded=True)
+    assert "on the card" not in carded
+    assert f"limit: {ID} without weight" in carded
+    assert "FAIL: no gated row; 0 of 2 limits kept\n" in carded, "a reference is none"
+    invalid = told(Outcome.INVALID, carded=True)
+    assert f"limit: {ID} on the card" in invalid, "an invalid result has no card"
+    assert "limits kept" not in invalid
+
+
+@pytest.mark.parametrize(("value", "bound", "digits"), [(3331.9, 3332.0, 5), (3331.9996, 3332.0, 8), (12.3, 50.0, 5)])
+def test_as_many_digits_as_tell_a_value_from_its_bound(value: float, bound: float, digits: int) -> None:
+    assert digits_apart(value, bound) == digits

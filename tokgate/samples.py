@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tokgate.launch import LaunchRecord
-from tokgate.metrics import metrics_of
-from tokgate.scenario import SERVE, Profile, Scenario
+from tokgate.metrics import Metric, metrics_of
+from tokgate.scenario import SERVE, Group, Profile, Scenario
 from tokgate.session import Row
+
+_Launches = Sequence[Sequence[Mapping[str, float]]]
 
 
 def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
     """The scenario's rows, one a metric; launches without an undisturbed round are left out (see faults_of).
 
-    A round need not have every metric: energy is left out where its counter did not move.
+    A round need not have every metric: energy is left out where its counter did not move. Of a metric that is better
+    higher it was 0 there, which no session holds: the other rounds alone would say more than was measured, so there is
+    no row (see left_out).
     """
-    launches = [
-        [sample.values() for sample in record.rounds[scenario.id]]
-        for record in records
-        if record.rounds.get(scenario.id)
-    ]
+    launches = _launches(scenario.id, records)
     return [
         Row(
             scenario=scenario.id,
@@ -31,12 +31,41 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
             group=scenario.group.id,
             launches=measured,
         )
-        for metric in metrics_of(SERVE if scenario.group.serves else scenario.group.engine)
-        if (measured := _measured(metric.name, launches))
+        for metric in _metrics(scenario.group)
+        if not _lacking(metric, launches) and (measured := _measured(metric.name, launches))
     ]
 
 
-def _measured(metric: str, launches: Sequence[Sequence[Mapping[str, float]]]) -> list[list[float]]:
+def left_out(group: Group, records: Sequence[LaunchRecord]) -> list[str]:
+    """A note for each metric that has no row, though some rounds have it: it was 0 in the others."""
+    found = {name: _launches(name, records) for name in dict.fromkeys(name for each in records for name in each.rounds)}
+    return [
+        f"{scenario}: {metric.name} was 0 in {count} of {sum(map(len, launches))} rounds, so it has no row: the others "
+        "alone would say more than was measured"
+        for scenario, launches in found.items()
+        for metric in _metrics(group)
+        if (count := _lacking(metric, launches))
+    ]
+
+
+def _metrics(group: Group) -> tuple[Metric, ...]:
+    return metrics_of(SERVE if group.serves else group.engine)
+
+
+def _launches(scenario: str, records: Sequence[LaunchRecord]) -> _Launches:
+    """Of the launches with an undisturbed round the values of each such round."""
+    return [
+        [sample.values() for sample in record.rounds[scenario]] for record in records if record.rounds.get(scenario)
+    ]
+
+
+def _lacking(metric: Metric, launches: _Launches) -> int:
+    """In how many rounds a metric that is better higher was 0; 0 where no round has it."""
+    has = [metric.name in sample for launch in launches for sample in launch]
+    return has.count(False) if metric.better == "higher" and any(has) else 0
+
+
+def _measured(metric: str, launches: _Launches) -> list[list[float]]:
     """The metric's values by launch, of the rounds that have it."""
     values = [[sample[metric] for sample in launch if metric in sample] for launch in launches]
     return [launch for launch in values if launch]

@@ -7,7 +7,8 @@ environment. Events go to standard output, one JSON object a line:
     warm      where the plan wants it to wait before its first round
     peaks     what the machine itself reads and computes a second: a GPU before the engine takes its memory, CPUs
               after the last round; left out where that was not asked for, or could not be measured
-    loaded    seconds, what the engine says of itself, and what it compiled anew, by cache
+    loaded    seconds, what the engine says of itself, and what came into the compile caches
+              meanwhile, by cache
     accuracy  distance of the logits from the FP32 reference on the same weights
     round     one generate call: seconds, tokens, use of CPUs and GPUs, peak memory, the engine's own counters and
               its KV cache's blocks, and what disturbed it, if anything

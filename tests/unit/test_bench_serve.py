@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tokgate.cli import main
-from tokgate.serving import client
-from tokgate.serving.load import LoadResult
+from tokgate.serving import client, vllm_file, vllm_result
+from tokgate.serving.load import ClientHealth, LoadResult
 from tokgate.stub.process import StubProcess, running
 
 pytestmark = pytest.mark.unit
@@ -43,6 +43,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def client_that_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else this machine does meanwhile."""
     monkeypatch.setattr(LoadResult, "client_fault", lambda self: None)
+    monkeypatch.setattr(ClientHealth, "itl_doubt", lambda self, itl_s: None)
 
 
 class Bench:
@@ -166,6 +167,26 @@ def with_cpu_share(result: LoadResult, cpu_share: float) -> LoadResult:
     return replace(result, health=replace(result.health, cpu_share=cpu_share))
 
 
+def test_an_itl_whose_spread_is_the_client_s_own_is_withheld_and_the_rest_stands(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientHealth, "itl_doubt", lambda self, itl_s: "the client was late")
+    with running("--itl-ms", "30") as slow:
+        assert bench(slow.url, *bench.save, "--metric-percentiles", "50,99") == 0
+    said = capsys.readouterr().out
+    assert f"{'P99 ITL (ms):':<40} withheld" in said
+    assert f"{'Spread of ITL:':<40} withheld\n    the client was late" in said
+    found = bench.saved()
+    assert found["tokgate"]["itl_doubt"] == "the client was late"
+    assert (found["p99_itl_ms"], found["std_itl_ms"]) == (None, None)
+    assert found["p50_itl_ms"] == found["median_itl_ms"] > 0
+    assert min(found["mean_itl_ms"], found["p99_ttft_ms"], found["p99_tpot_ms"]) > 0
+    (path,) = (bench.folder / "results").glob("*.json")
+    file = vllm_file.parse(found, path.name)
+    assert vllm_result.faults(file) == []
+    assert {"median_itl", "p99_itl"} & file.latencies_ms.keys() == {"median_itl"}
+
+
 def test_what_it_writes_can_be_judged(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """By limits for this workload: one that it keeps, and one that it cannot."""
     row = 'scenario = "tiny.serve.fp16.c2.p4.o5"'
@@ -187,6 +208,16 @@ def test_what_it_writes_can_be_judged(bench: Bench, capsys: pytest.CaptureFixtur
 def test_nobody_there_is_status_4_with_what_to_do(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("http://127.0.0.1:1") == 4
     assert "no server at 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_tls_to_a_server_without_says_so(bench: Bench, stub: StubProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(stub.url.replace("http:", "https:"), "--model", "m", *bench.save) == 4
+    said = capsys.readouterr()
+    assert f"{'  connection refused:':<40} 6" in said.out
+    assert "[SSL: " in said.out
+    assert f"{'Request throughput (req/s):':<40} 0.00" in said.out
+    assert "6 of 6 requests failed: no valid result" in said.err
+    assert bench.saved()["duration"] > 0
 
 
 def test_another_model_is_told_before_the_run(

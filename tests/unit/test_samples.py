@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from tokgate.errors import MeasurementError
+from tokgate.gate.limits import Limit, check_limits
 from tokgate.launch import LaunchRecord, run_launch
-from tokgate.metrics import Round
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.metrics import Round, ServingRound
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, Traffic
+from tokgate.provenance import telemetry
+from tokgate.result import GroupResult
 from tokgate.samples import faults_of, rows_of
 from tokgate.scenario import Group, Profile, Scenario
+from tokgate.session import Session, validate
 
 pytestmark = pytest.mark.unit
 
@@ -93,6 +97,42 @@ def test_a_metric_that_some_rounds_lack_has_the_values_of_the_others(launches, e
     rows = {row.metric: row for row in rows_of(SCENARIO, [with_energy(*launch) for launch in launches])}
     assert (rows["energy_per_token"].launches if "energy_per_token" in rows else None) == expected
     assert [len(launch) for launch in rows["e2el"].launches] == [2, 2]
+
+
+SERVED = Scenario(Group("tiny", "tiny-dummy", "serve", "fp32"), 2, 5, 50, gated=("ttft",), traffic=Traffic(6))
+
+
+def served(*goodputs: float) -> LaunchRecord:
+    """As figures_of makes them: what is 0 is left out."""
+    figures = [{"ttft": 1.0, "goodput": goodput} if goodput else {"ttft": 1.0} for goodput in goodputs]
+    return LaunchRecord(rounds={SERVED.id: [ServingRound(each) for each in figures]})
+
+
+@pytest.mark.parametrize(
+    ("goodputs", "expected", "notes"),
+    [
+        ([(8.0, 7.0), (6.0, 8.0)], [[8.0, 7.0], [6.0, 8.0]], 0),
+        ([(8.0, 0.0), (0.0, 0.0)], None, 1),
+        ([(8.0, 7.0), (0.0, 0.0)], None, 1),
+        ([(0.0, 0.0), (0.0, 0.0)], None, 0),
+    ],
+)
+def test_rounds_whose_goodput_was_0_are_not_left_out_of_it(goodputs, expected, notes) -> None:
+    """A row of the good rounds alone would be better than the server was; a limit on it is broken."""
+    records = [served(*launch) for launch in goodputs]
+    rows = rows_of(SERVED, records)
+    assert {row.metric: row.launches for row in rows}.get("goodput") == expected
+    session = Session(
+        schema=1, id="s", started="2026-11-21T00:00:00+00:00", profile="quick", machine={"id": "m", "kind": "cpu"},
+        software={}, valid=True, reasons=[], rows=rows,
+    )  # fmt: skip
+    (held,) = check_limits(validate(session), [Limit(SERVED.id, "goodput", "min", 5.0, "req/s", "the SLO")])
+    assert held.broken is (expected is None)
+    told = telemetry([GroupResult(SERVED.group, launches=records)])["groups"][SERVED.group.id].get("notes", [])
+    assert len(told) == notes
+    if notes:
+        zero = sum(not goodput for launch in goodputs for goodput in launch)
+        assert told[0].startswith(f"{SERVED.id}: goodput was 0 in {zero} of 4 rounds, so it has no row")
 
 
 def test_a_gated_metric_that_a_round_lacks_is_a_fault() -> None:

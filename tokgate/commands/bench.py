@@ -74,8 +74,8 @@ def _serve(args: argparse.Namespace) -> int:
 def _client_fault(result: LoadResult) -> str | None:
     """With what else this command can do about it, where the client's own work is what made it late."""
     fault, health = result.client_fault(), result.health
-    if fault is None:
-        return None
+    if fault is None or not health.is_known:
+        return fault
     if health.is_busy:
         return f"{fault}, or more client processes (--processes {health.processes + 1})"
     return f"{fault}; it used {health.cpu_share:.1%} of one itself, so something else held the cores it runs on"

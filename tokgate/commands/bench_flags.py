@@ -114,8 +114,10 @@ def _add_traffic(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--num-warmups", type=_count(0), default=0, metavar="N", help="requests before those measured")
     group.add_argument("--seed", type=int, default=0, help="of prompts and of times (default: 0)")
     group.add_argument(
-        "--processes", type=_count(1), default=1, metavar="N", help="client processes (default: 1; not a flag of vLLM)"
-    )
+        "--processes", type=_count(1), default=1, metavar="N",
+        help="client processes, which share the slots; of a rate's requests each has a fixed share (default: 1; not a"
+        " flag of vLLM)",
+    )  # fmt: skip
 
 
 def _add_datasets(group: argparse._ArgumentGroup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,10 +84,16 @@ def _validity(setting: Setting, measures: Measures, health: ClientHealth, fault:
     yield _line("Client:", "kept up" if fault is None else "TOO SLOW")
     if fault is not None:
         yield f"    {fault}"
+    if measures.itl_doubt is not None and "itl" in setting.metrics:
+        yield _line("Spread of ITL:", "withheld")
+        yield f"    {measures.itl_doubt}"
 
 
 def _line(label: str, value: float | str | None) -> str:
-    text = "not measured" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    if value is None or isinstance(value, str):
+        text = value or "not measured"
+    else:
+        text = "withheld" if math.isnan(value) else f"{value:.2f}" if isinstance(value, float) else str(value)
     return f"{label:<40} {text:<10}".rstrip()
 
 

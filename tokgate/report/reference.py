@@ -12,7 +12,7 @@ _ABSENT = "none"
 
 
 def reference_lines(session: Session) -> list[str]:
-    """In what reference and candidate differ, and which pairs were lost; nothing where there was no reference."""
+    """In what reference and candidate differ; nothing where there was no reference."""
     reference = session.provenance.get("reference")
     if reference is None:
         return []
@@ -34,4 +34,4 @@ def reference_lines(session: Session) -> list[str]:
     for name, group in groups.items():
         now, before = (choices_of(group.get(whose), session.software) for whose in ("engine", "reference_engine"))
         lines += [f"{name}: {change}" for change in choice_changes(now, [before])]
-    return lines + [f"note: {note}" for group in groups.values() for note in group.get("notes", [])]
+    return lines

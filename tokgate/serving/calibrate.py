@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import statistics
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from tokgate.machine.cpus import sibling_cpus, usable_cpus
 from tokgate.serving.client import run_load
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.request import Request, Target
+from tokgate.serving.web import opened
 from tokgate.stub.process import running
 
 PROMPT_LEN = 512
@@ -165,13 +165,13 @@ def course_load(course: Course, url: str) -> Load:
 
 def forget(url: str) -> None:
     """Lets the stub server begin its truth anew."""
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/reset", method="POST"), timeout=_PATIENCE_S):
+    with opened(f"{url}/reset", _PATIENCE_S, method="POST"):
         pass
 
 
 def truth(url: str) -> dict[str, Any]:
     """The stub server's summary."""
-    with urllib.request.urlopen(f"{url}/truth", timeout=_PATIENCE_S) as answer:
+    with opened(f"{url}/truth", _PATIENCE_S) as answer:
         told: dict[str, Any] = json.load(answer)["summary"]
     return told
 

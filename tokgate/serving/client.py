@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 
 from tokgate.errors import InputError, MeasurementError
 from tokgate.serving.clientprocess import measure_in_processes
+from tokgate.serving.dealer import dealer
 from tokgate.serving.health import health
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.loop import Stopper, drive
-from tokgate.serving.share import Counts, Measured, Share
+from tokgate.serving.share import Counts, Measured, Share, shares_of, slots_of
 
 # Beside the connections: the loop's own, timers, logs.
 _SPARE_FILES = 64
@@ -38,15 +40,16 @@ def run_load(load: Load, progress: Callable[[LoadProgress], None] | None = None)
 
     `progress` is called a few times a second, in the middle of measuring: it should take well under a millisecond.
     Ctrl-C ends the load early and in order: what was open or not yet sent is recorded as cancelled. Raises InputError
-    for a load that cannot be sent, MeasurementError where this machine does not allow so many connections or a client
-    process dies.
+    for a load that cannot be sent, MeasurementError where this machine does not allow so many connections as its slots
+    may need or a client process dies.
     """
     _check(load)
-    shares = _shares(load)
-    _allow_files(max(_connections(share) for share in shares))
     heard = _reporter(progress, len(load.requests)) if progress is not None else None
-    if len(shares) > 1:
-        return _result(measure_in_processes(shares, heard))
+    with _queue(load) as queue:
+        shares = shares_of(load, queue)
+        _allow_files(max(_connections(share) for share in shares), sure=_all_at_once(load))
+        if len(shares) > 1:
+            return _result(measure_in_processes(shares, heard))
 
     async def now() -> float:
         return time.perf_counter()
@@ -67,37 +70,34 @@ def _check(load: Load) -> None:
         raise InputError(f"timeout_s {load.timeout_s}: expected more than 0 seconds")
 
 
-def _shares(load: Load) -> list[Share]:
-    """Deals requests and slots out in turn; no process without either."""
-    processes = min(load.processes, len(load.requests), load.max_concurrency or load.processes)
-
-    def share(first: int) -> Share:
-        cap = load.max_concurrency
-        return Share(
-            target=load.target,
-            numbers=range(len(load.requests))[first::processes],
-            requests=load.requests[first::processes],
-            starts_s=None if load.starts_s is None else load.starts_s[first::processes],
-            max_concurrency=None if cap is None else len(range(first, cap, processes)),
-            warmups=len(range(first, load.warmups, processes)),
-            timeout_s=load.timeout_s,
-            keep_text=load.keep_text,
-        )
-
-    return [share(first) for first in range(processes)]
+def _queue(load: Load) -> contextlib.AbstractContextManager[int | None]:
+    """Of a closed loop with fewer slots than requests, where several processes send it."""
+    waits = load.starts_s is None and slots_of(load) < len(load.requests)
+    return dealer(len(load.requests)) if waits and load.processes > 1 else contextlib.nullcontext()
 
 
 def _connections(share: Share) -> int:
     return min(share.max_concurrency or len(share.requests), len(share.requests))
 
 
-def _allow_files(connections: int) -> None:
-    """Raises the soft limit on open files as far as need be, which client processes inherit."""
+def _all_at_once(load: Load) -> bool:
+    """Whether all its slots will be in use; how many requests of a schedule without a cap overlap is the server's."""
+    return load.starts_s is None or load.max_concurrency is not None
+
+
+def _allow_files(connections: int, sure: bool) -> None:
+    """Raises the soft limit on open files as far as need be, which client processes inherit.
+
+    Where so many may not be needed it is raised as far as it goes; a connection that is one too many is a failure.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _SPARE_FILES
     if soft == resource.RLIM_INFINITY or needed <= soft:
         return
     if hard != resource.RLIM_INFINITY and needed > hard:
+        if not sure:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return
         raise MeasurementError(
             f"{connections} connections at once need {needed} open files; this machine allows {hard} (ulimit -Hn):"
             " raise that, cap the concurrency, or spread the load over more processes"
@@ -128,7 +128,8 @@ def _result(measured: Sequence[Measured]) -> LoadResult:
     return LoadResult(
         records=tuple(records),
         started_s=started_s,
-        duration_s=max((ended_s for _, ended_s in open_s), default=started_s) - started_s,
+        # A process that was stopped before it began has ended before.
+        duration_s=max(started_s, *(each.ended_s for each in measured)) - started_s,
         peak_concurrency=_peak(open_s),
         health=health(measured),
     )

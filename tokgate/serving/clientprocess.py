@@ -40,7 +40,7 @@ def measure_in_processes(shares: Sequence[Share], report: Callable[[Sequence[Cou
     """Raises MeasurementError when a process ends without a result. Ctrl-C stops all of them in order."""
     with contextlib.ExitStack() as stack:
         heard: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-        clients = [stack.enter_context(_client(number, heard)) for number in range(len(shares))]
+        clients = [stack.enter_context(_client(number, share, heard)) for number, share in enumerate(shares)]
         for client, share in zip(clients, shares, strict=True):
             client.tell(pickle.dumps(share))
         with on_ctrl_c(lambda: heard.put((0, _STOP))):
@@ -103,9 +103,12 @@ class _Client:
         self._log = log
 
     def tell(self, what: bytes) -> None:
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            # It was stopped before it was ready.
+            return
         # One that has ended is heard of by its closed output.
         with contextlib.suppress(BrokenPipeError):
-            assert self._process.stdin is not None
             self._process.stdin.write(what)
             self._process.stdin.flush()
 
@@ -123,7 +126,7 @@ class _Client:
 
 
 @contextlib.contextmanager
-def _client(number: int, heard: queue.SimpleQueue[tuple[int, Any]]) -> Any:
+def _client(number: int, share: Share, heard: queue.SimpleQueue[tuple[int, Any]]) -> Any:
     """Its messages go to `heard`, with None as the last."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -132,6 +135,7 @@ def _client(number: int, heard: queue.SimpleQueue[tuple[int, Any]]) -> Any:
             stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, "PYTHONPATH": _python_path()},
+            pass_fds=() if share.queue is None else (share.queue,),
             # Ctrl-C is for the parent alone.
             start_new_session=True,
         )

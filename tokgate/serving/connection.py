@@ -185,9 +185,12 @@ class Connection(asyncio.Protocol):
 
     def _write(self, wire: bytes) -> None:
         """Past the transport where it can be, which would write only at the end of the loop's turn."""
-        assert self._transport is not None
         written = 0
         self.sent_s = time.perf_counter()
+        if self._transport is None or self._transport.is_closing():
+            # Some servers accept and close at once: that may be heard of before who connected goes on.
+            self._fail(Failure.RESET, "closed by the server before the request was sent")
+            return
         if self._file >= 0 and self._transport.get_write_buffer_size() == 0:
             try:
                 written = os.write(self._file, wire)

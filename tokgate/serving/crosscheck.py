@@ -6,6 +6,7 @@ Each sends prompts of its own seed: what the one sent is in the server's cache, 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class BothClients:
                 text=True,
                 errors="replace",
                 timeout=_TIMEOUT_S,
+                # vLLM's client would take a proxy from the environment, even to the loopback; tokgate's takes none.
+                env={**os.environ, "no_proxy": "*", "NO_PROXY": "*"},
             )
         except subprocess.TimeoutExpired:
             raise MeasurementError(f"{whose} bench serve did not end within {_TIMEOUT_S:g} s") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tokgate.plan import Device, PlanRow, Traffic
@@ -16,8 +16,8 @@ from tokgate.serving.users.tally import LoadTest, locust_fault, tally, told
 
 @dataclass(frozen=True)
 class Driven:
-    """`fault`: why its work was not what was planned; `late`: why the client may be what was measured; `told`: what
-    else goes into the round's event, its tokens among it."""
+    """`fault`: why its work was not what was planned; `late`: why the client may be what was measured, or the rate
+    that it sent at another than was meant; `told`: what else goes into the round's event, its tokens among it."""
 
     total_s: float
     figures: dict[str, float]
@@ -33,15 +33,19 @@ class Driven:
         """
         if self.fault is not None or (traffic.both_clients and device == "cpu"):
             return None
-        return "; ".join(doubt for doubt in (disturbed, self.late) if doubt) or None
+        return _joined(disturbed, self.late)
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a server carries of a row's requests in a closed loop. `fault`: why that is not known."""
+    """What a server carries of a row's requests in a closed loop.
+
+    `fault`: why that is not known; `doubt`: why it may be more than was found, since others or the client held it up.
+    """
 
     requests_per_s: float
     fault: str | None
+    doubt: str | None = None
 
     def share_of(self, row: PlanRow) -> float:
         """The rate of the row's open loop, in requests a second."""
@@ -50,14 +54,26 @@ class Capacity:
         return row.traffic.open_share * self.requests_per_s
 
 
-def capacity_of(row: PlanRow, requests: Sequence[Request], result: LoadResult) -> Capacity:
-    """Raises ValueError where no request succeeded: then there is no rate to take a share of."""
+def closed_loop_of(row: PlanRow) -> PlanRow:
+    """The load that the rate of the row's open loop is a share of; rows of equal ones have one capacity."""
+    assert row.traffic is not None
+    return replace(row, scenario="", traffic=replace(row.traffic, open_share=None))
+
+
+def capacity_of(
+    row: PlanRow, requests: Sequence[Request], result: LoadResult, disturbed: str | None = None
+) -> Capacity:
+    """`disturbed`: what the watch saw beside it.
+
+    Raises ValueError where no request succeeded: then there is no rate to take a share of.
+    """
     if not result.successes:
         raise ValueError(f"{row.scenario}: no request succeeded in the closed loop that its rate is a share of")
     fault = load_fault(row, requests, result)
     # What fails is off the server's hands: the rate would be another, and the row as much easier or harder.
-    told = fault and f"its rate is a share of what a closed loop found, in which {fault}"
-    return Capacity(len(result.successes) / result.duration_s, told)
+    doubt = None if fault else _joined(disturbed, result.client_fault())
+    told = "its rate is a share of what a closed loop found, in which "
+    return Capacity(len(result.successes) / result.duration_s, fault and told + fault, doubt and told + doubt)
 
 
 def by_one_client(
@@ -68,7 +84,8 @@ def by_one_client(
     figures = figures_of(row, requests, result) if fault is None else {}
     rate = capacity.share_of(row) if capacity else None
     about = {**work_of(result), "client": asdict(result.health), "rate": rate}
-    return Driven(result.duration_s, figures, fault, result.client_fault(), about)
+    late = _joined(result.client_fault(), capacity.doubt if capacity else None)
+    return Driven(result.duration_s, figures, fault, late, about)
 
 
 def by_both_clients(row: PlanRow, found: CrossCheck) -> Driven:
@@ -84,3 +101,7 @@ def by_users(test: LoadTest, workers: int) -> Driven:
     figures = found.figures() if fault is None else {}
     late = locust_fault(test.processes, expected=max(1, workers))
     return Driven(found.duration_s, figures, fault, late, told(test, found))
+
+
+def _joined(*doubts: str | None) -> str | None:
+    return "; ".join(doubt for doubt in doubts if doubt) or None

@@ -16,6 +16,7 @@ from typing import Any
 from tokgate.serving.alarm import Alarm
 from tokgate.serving.answer import Answer, Fault
 from tokgate.serving.connection import Connection, RefusedError
+from tokgate.serving.dealer import dealt
 from tokgate.serving.garbage import no_collection
 from tokgate.serving.looplag import LoopLag
 from tokgate.serving.pool import Pool
@@ -96,8 +97,9 @@ class Driver:
     ) -> Measured:
         lag = LoopLag()
         with no_collection(), _reports(self.counts, report):
-            lag.start()
             self._started_s = started_s = await start()
+            # Not before: a process that waits for the others is never late.
+            lag.start()
             begun_s, cpu_s = time.perf_counter(), time.process_time()
             closed = self._share.starts_s is None
             await self._until_stopped(self._closed_loop(started_s) if closed else self._open_loop(started_s))
@@ -108,9 +110,11 @@ class Driver:
             records=[exchange.record() for exchange in self._ended],
             open_s=[(each.sent_s, each.ended_s) for each in self._ended if each.was_sent],
             started_s=started_s,
+            ended_s=max((each.ended_s for each in self._ended), default=started_s),
             cpu_s=cpu_s,
             wall_s=wall_s,
             loop_lag_s=lag.lag_s,
+            watched_s=lag.watched_s,
             schedule_lag_s=self._schedule_lag_s,
         )
 
@@ -150,8 +154,9 @@ class Driver:
             for index in left:
                 await self._one(index, started_s)
 
-        left = iter(range(len(self._share.requests)))
-        cap = min(self._share.max_concurrency or len(self._share.requests), len(self._share.requests))
+        share = self._share
+        left = iter(range(len(share.requests))) if share.queue is None else dealt(share.queue)
+        cap = min(share.max_concurrency or len(share.requests), len(share.requests))
         await self._alarm.wait(started_s)
         await all_of(slot() for _ in range(cap))
 
@@ -187,7 +192,9 @@ class Driver:
     async def _one(self, index: int, due_s: float) -> None:
         share = self._share
         answer = Answer(share.requests[index], share.keep_text)
-        exchange = _Exchange(share.numbers[index], due_s, 0.0, 0.0, answer, None, was_sent=False)
+        # Until it is known to have gone well, it has not.
+        unknown = Fault(Failure.CANCELLED, "by an error in the client")
+        exchange = _Exchange(share.numbers[index], due_s, 0.0, 0.0, answer, unknown, was_sent=False)
         connection = None
         try:
             connection = await self._pool.take()
@@ -215,15 +222,20 @@ class Driver:
     def _give_up_rest(self, started_s: float) -> None:
         """What was never tried: the run was stopped, or the server is gone."""
         now_s = time.perf_counter()
-        seen = {exchange.number for exchange in self._ended}
+        share = self._share
         gone = Fault(Failure.REFUSED, self._pool.gone_because)
         fault = Fault(Failure.CANCELLED, "not sent") if self._stopping else gone
-        for index, number in enumerate(self._share.numbers):
-            if number not in seen:
-                starts_s = self._share.starts_s
-                due_s = started_s + (starts_s[index] if starts_s is not None else 0.0)
-                answer = Answer(self._share.requests[index], keep_text=False)
-                self._ended.append(_Exchange(number, due_s, max(due_s, now_s), now_s, answer, fault, was_sent=False))
+        for index in list(self._untried()):
+            number, starts_s = share.numbers[index], share.starts_s
+            due_s = started_s + (starts_s[index] if starts_s is not None else 0.0)
+            answer = Answer(share.requests[index], keep_text=False)
+            self._ended.append(_Exchange(number, due_s, max(due_s, now_s), now_s, answer, fault, was_sent=False))
+
+    def _untried(self) -> Iterator[int]:
+        if self._share.queue is not None:
+            return dealt(self._share.queue)
+        seen = {exchange.number for exchange in self._ended}
+        return (index for index, number in enumerate(self._share.numbers) if number not in seen)
 
 
 def _wires(share: Share) -> list[bytes]:

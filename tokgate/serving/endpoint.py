@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Request, Target
 from tokgate.serving.result_file import error_of
+from tokgate.serving.tls import tls_context
 
 _TIMEOUT_S = 10.0
 _RETRY_S = 1.0
@@ -118,7 +118,7 @@ def wait_ready(
 
 def _get(endpoint: Target) -> tuple[int, bytes]:
     connection = (
-        HTTPSConnection(endpoint.host, endpoint.port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
+        HTTPSConnection(endpoint.host, endpoint.port, timeout=_TIMEOUT_S, context=tls_context("https"))
         if endpoint.scheme == "https"
         else HTTPConnection(endpoint.host, endpoint.port, timeout=_TIMEOUT_S)
     )

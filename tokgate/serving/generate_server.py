@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from tokgate.plan import LaunchPlan
 from tokgate.scenario import SERVICE
 from tokgate.serving.request import Target
 from tokgate.serving.server import HOST, ServerCommand
+from tokgate.serving.web import opened
 
 PATH = "/generate"
 _ANSWER_S = 300.0
@@ -47,7 +47,7 @@ class ServedText:
 
     def __init__(self, target: Target, facts: Mapping[str, str]) -> None:
         info = replace(target, path="/info")
-        with urllib.request.urlopen(info.url, timeout=_ANSWER_S) as answer:
+        with opened(info.url, _ANSWER_S) as answer:
             self._info: dict[str, Any] = json.load(answer)
         self._facts = dict(facts)
 
@@ -71,7 +71,7 @@ def ask_once(target: Target, prompt: list[int], output_len: int) -> None:
     parameters = {"max_steps": output_len, "ignore_eos": True}
     body = json.dumps({"prompt": prompt, "parameters": parameters}).encode()
     headers = {"Content-Type": "application/json", **dict(target.headers)}
-    with urllib.request.urlopen(urllib.request.Request(target.url, body, headers), timeout=_ANSWER_S) as answer:
+    with opened(target.url, _ANSWER_S, body, headers) as answer:
         answer.read()
 
 

@@ -17,6 +17,11 @@ _BUSY_CPU_SHARE = _MAX_CPU_SHARE / 2
 _MAX_TTFT_SHARE = 0.03
 # Of the time between first and last token, so also of TPOT.
 _MAX_TPOT_SHARE = 0.02
+# Of the median ITL: a single gap is wrong by the difference of two lags, which TPOT spreads over a whole answer.
+_MAX_ITL_SHARE = 0.1
+# A sensor that works has a sample for every 10 ms, at whatever load.
+_MAX_UNWATCHED_SHARE = 0.5
+_WATCHED_FROM_S = 0.1
 # What a quiet client on a shared machine shows now and then, and no figure in seconds is wrong by.
 _NEGLIGIBLE_S = 0.001
 
@@ -27,7 +32,8 @@ class ClientHealth:
 
     `cpu_share`: CPU seconds over wall seconds of the busiest process, of one core. `loop_lag_*`: how late its event
     loop learned of what was due, and so how late arrivals may have been stamped. `schedule_lag_*`: how late requests
-    of an open loop were sent that had a slot, 0 in a closed one.
+    of an open loop were sent that had a slot, 0 in a closed one. `unwatched_share`: for how much of the run nobody
+    looked how late the loop was, 0 of one too short to tell.
     """
 
     processes: int
@@ -39,11 +45,17 @@ class ClientHealth:
     schedule_lag_p99_s: float
     schedule_lag_max_s: float
     loop_lag_mean_s: float = 0.0
+    unwatched_share: float = 0.0
 
     @property
     def is_busy(self) -> bool:
         """Whether its own work may be what makes it late, so that more processes would help."""
         return self.cpu_share > _BUSY_CPU_SHARE
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was looked at for long enough."""
+        return self.unwatched_share <= _MAX_UNWATCHED_SHARE
 
     def fault(self, ttft_s: float, decode_s: float) -> str | None:
         """Why the run measured the client, and what to do; None where it did not.
@@ -52,6 +64,12 @@ class ClientHealth:
         Messages are stamped late by the loop's lag. Its mean is so much too much of TTFT; a request's TPOT is wrong by
         the difference of two lags over its length.
         """
+        if not self.is_known:
+            return (
+                f"for {self.unwatched_share:.0%} of the run nothing tells how late the client was (limit"
+                f" {_MAX_UNWATCHED_SHARE:.0%}), so what it measured may be itself: the kernel's timer gave too few"
+                " samples; measure again, on another machine if it stays so"
+            )
         late = _MAX_TTFT_SHARE * ttft_s
         if self.cpu_share > _MAX_CPU_SHARE:
             seen = f"used {self.cpu_share:.0%} of a core (limit {_MAX_CPU_SHARE:.0%})"
@@ -71,6 +89,18 @@ class ClientHealth:
             return None
         return f"the client {seen}, so it measured itself: give it a core that nothing else uses"
 
+    def itl_doubt(self, itl_s: float) -> str | None:
+        """Why the spread of the ITL is the client's own, None where it is not; `itl_s`: its median over all gaps.
+
+        Its mean is right as long as TPOT is, and its median as long as the loop is late now and then alone.
+        """
+        if self.loop_lag_p99_s <= max(_MAX_ITL_SHARE * itl_s, _NEGLIGIBLE_S):
+            return None
+        return (
+            f"the client stamped 1 message in 100 late by {_ms(self.loop_lag_p99_s)} or more, at a median ITL of"
+            f" {_ms(itl_s)}: how much single gaps differ is its own doing, so only their mean and median are told"
+        )
+
 
 class Watched(Protocol):
     """What a client process tells of itself."""
@@ -81,6 +111,8 @@ class Watched(Protocol):
     def wall_s(self) -> float: ...
     @property
     def loop_lag_s(self) -> array[float]: ...
+    @property
+    def watched_s(self) -> float: ...
     @property
     def schedule_lag_s(self) -> array[float]: ...
 
@@ -103,7 +135,14 @@ def health(processes: Sequence[Watched]) -> ClientHealth:
         schedule_lag_p99_s=worst(schedule_lag_s, 99),
         schedule_lag_max_s=worst(schedule_lag_s, 100),
         loop_lag_mean_s=max((float(np.mean(each)) for each in loop_lag_s if each), default=0.0),
+        unwatched_share=max(_unwatched_share(process) for process in processes),
     )
+
+
+def _unwatched_share(process: Watched) -> float:
+    if process.wall_s < _WATCHED_FROM_S:
+        return 0.0
+    return max(0.0, 1 - process.watched_s / process.wall_s)
 
 
 def _ms(seconds: float) -> str:

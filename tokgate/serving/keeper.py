@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     try:
         _keep(server)
     finally:
-        _kill_family()
+        _kill_family(server)
     status = server.poll()
     return 1 if status is None else status if status >= 0 else 128 - status
 
@@ -70,7 +70,7 @@ def _keep(server: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _kill_family() -> None:
+def _kill_family(server: subprocess.Popen[bytes]) -> None:
     """Every process that descends from this one, until there is none. Zombies are reaped as they come."""
     deadline_s = time.monotonic() + _KILL_S
     while time.monotonic() < deadline_s:
@@ -78,14 +78,16 @@ def _kill_family() -> None:
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _reap()
+        _reap(server)
         if not family:
             return
         time.sleep(_POLL_S)
 
 
-def _reap() -> None:
-    """Popen's own child is left to it."""
+def _reap(server: subprocess.Popen[bytes]) -> None:
+    """Others than the server, whose status would be lost: once that is reaped, there are only others."""
+    if server.poll() is None:
+        return
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

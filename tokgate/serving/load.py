@@ -19,8 +19,9 @@ class Load:
     Open loop: request i is due `starts_s[i]` seconds after the start, fixed in advance; with `max_concurrency` it may
     have to wait for a slot, and that wait counts (see RequestRecord.due_s). `max_concurrency` None: no cap.
     `warmups`: the first request is sent so many times before, as vllm bench serve does, and not recorded. A request
-    that has not ended `timeout_s` after it was sent has failed. `processes`: over so many client processes the requests
-    are dealt out in turn.
+    that has not ended `timeout_s` after it was sent has failed. `processes`: so many client processes share
+    the slots. In a closed loop each takes the next request as soon as one of its slots is free; of an open one it has a
+    fixed share, as many requests to each of its slots.
     """
 
     target: Target
@@ -35,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`records` by number; `duration_s` from before the first request to after the last, warm-up excluded;
+    """`records` by number; `duration_s` from before the first request to after the last, sent or not, warm-up excluded;
     `peak_concurrency`: the most requests that were open at once."""
 
     records: tuple[RequestRecord, ...]

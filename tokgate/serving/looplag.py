@@ -28,7 +28,15 @@ class LoopLag:
         self._timer.set(self._next_due_s, _INTERVAL_S)
         self._loop.add_reader(self._timer.fileno, self._sample)
 
+    @property
+    def watched_s(self) -> float:
+        """For how long it has looked."""
+        return len(self.lag_s) * _INTERVAL_S
+
     def stop(self) -> None:
+        """Not before `start`."""
+        # What the loop has not yet heard of, it would hear of now.
+        self._sample()
         self._loop.remove_reader(self._timer.fileno)
         self._timer.close()
 

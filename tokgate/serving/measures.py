@@ -16,11 +16,15 @@ from tokgate.serving.record import Failure, RequestRecord
 from tokgate.serving.request import Request
 
 GOODPUT_METRICS = ("ttft", "tpot", "e2el")
+_MEDIAN = 50.0
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of a metric over requests (over gaps for ITL), in milliseconds. `std` divides by n; `percentiles` are linear."""
+    """Of a metric over requests (over gaps for ITL), in milliseconds. `std` divides by n; `percentiles` are linear.
+
+    Of an ITL whose spread is in doubt, `std` and all percentiles but the 50th are nan: withheld.
+    """
 
     mean: float
     median: float
@@ -43,7 +47,7 @@ class Measures:
 
     `request_goodput` is None where no bound was given. `max_output_tokens_per_s`: the best whole second since the first
     was sent. `times_s`: metric -> seconds of ttft, tpot, itl, e2el, client_queue_time and, counted from when a request
-    was due, ttft_from_due and e2el_from_due.
+    was due, ttft_from_due and e2el_from_due. `itl_doubt`: why the spread of the ITL is the client's own, None if not.
     """
 
     requests: int
@@ -56,6 +60,7 @@ class Measures:
     max_concurrent_requests: int
     times_s: Mapping[str, Sequence[float]]
     failures: tuple[FailureKind, ...]
+    itl_doubt: str | None
 
     @property
     def failed(self) -> int:
@@ -67,49 +72,61 @@ class Measures:
 
     @property
     def request_throughput(self) -> float:
-        return self.completed / self.duration_s
+        return _rate(self.completed, self.duration_s)
 
     @property
     def output_throughput(self) -> float:
-        return self.total_output_tokens / self.duration_s
+        return _rate(self.total_output_tokens, self.duration_s)
 
     @property
     def total_token_throughput(self) -> float:
-        return (self.total_input_tokens + self.total_output_tokens) / self.duration_s
+        return _rate(self.total_input_tokens + self.total_output_tokens, self.duration_s)
 
     def statistics(self, metric: str, percentiles: Sequence[float]) -> Statistics | None:
         """None where nothing was measured: no success, or no second token of any for tpot and itl."""
         values = np.asarray(self.times_s[metric]) * 1000
         if not len(values):
             return None
+        doubted = metric == "itl" and self.itl_doubt is not None
         return Statistics(
             mean=float(np.mean(values)),
             median=float(np.median(values)),
-            std=float(np.std(values)),
-            percentiles={percentile: float(np.percentile(values, percentile)) for percentile in percentiles},
+            std=math.nan if doubted else float(np.std(values)),
+            percentiles={
+                percentile: math.nan if doubted and percentile != _MEDIAN else float(np.percentile(values, percentile))
+                for percentile in percentiles
+            },
         )
 
 
 def measure(result: LoadResult, requests: Sequence[Request], goodput_ms: Mapping[str, float] | None = None) -> Measures:
     """`goodput_ms`: bounds by metric; a request is good that keeps all of them, bound included."""
     successes = result.successes
+    times_s = _times(successes)
+    itl_s = times_s["itl"]
     return Measures(
         requests=len(result.records),
         completed=len(successes),
         duration_s=result.duration_s,
         total_input_tokens=sum(prompt_len(record, requests) for record in successes),
         total_output_tokens=sum(record.output_tokens or 0 for record in successes),
-        request_goodput=_good(successes, goodput_ms) / result.duration_s if goodput_ms else None,
+        request_goodput=_rate(_good(successes, goodput_ms), result.duration_s) if goodput_ms else None,
         max_output_tokens_per_s=_busiest_second(successes),
         max_concurrent_requests=result.peak_concurrency,
-        times_s=_times(successes),
+        times_s=times_s,
         failures=tuple(_failures(result.records)),
+        itl_doubt=result.health.itl_doubt(float(np.median(itl_s))) if itl_s else None,
     )
 
 
 def prompt_len(record: RequestRecord, requests: Sequence[Request]) -> int:
     """Tokens of the prompt: as the server counted them, else as planned."""
     return requests[record.number].prompt_len if record.prompt_tokens is None else record.prompt_tokens
+
+
+def _rate(count: int, duration_s: float) -> float:
+    """A second; 0 in a run that was stopped before it began."""
+    return count / duration_s if duration_s > 0 else 0.0
 
 
 def _times(successes: Sequence[RequestRecord]) -> dict[str, list[float]]:

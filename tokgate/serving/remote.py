@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tokgate.errors import InputError
 from tokgate.serving.request import Target
+from tokgate.serving.web import opened
 
 _ANSWER_S = 15.0
 _PORTS = {"http": 80, "https": 443}
@@ -66,9 +66,8 @@ def _headers(key_env: str, environ: Mapping[str, str]) -> tuple[tuple[str, str],
 
 
 def _only_model(target: Target) -> str:
-    request = urllib.request.Request(target.url, headers=dict(target.headers))
     try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
+        with opened(target.url, _ANSWER_S, headers=dict(target.headers)) as answer:
             names = [str(model["id"]) for model in json.load(answer)["data"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)

@@ -1,6 +1,7 @@
 """The file of a run, as `vllm bench serve --save-result` writes it: the same keys, definitions, units and name.
 
-What only tokgate knows is under "tokgate". A latency that was not measured is null, where vLLM writes 0.0.
+What only tokgate knows is under "tokgate". A latency that was not measured, or that the client cannot vouch
+for, is null, where vLLM writes 0.0.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def _latencies(setting: Setting, measures: Measures) -> dict[str, float | None]:
             f"p{shown(percentile)}_{name}_ms": of.percentiles[percentile] if of else None
             for percentile in setting.percentiles
         }
-    return found
+    return {key: None if value is None or math.isnan(value) else value for key, value in found.items()}
 
 
 def _rate_changes(setting: Setting, result: LoadResult, when: datetime) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def _own(setting: Setting, measures: Measures, result: LoadResult, fault: str | 
         "failures": {failure.kind.value: failure.count for failure in measures.failures},
         "client": asdict(result.health),
         "client_fault": fault,
+        "itl_doubt": measures.itl_doubt,
     }
     if setting.scheduled:
         for name in _FROM_DUE:

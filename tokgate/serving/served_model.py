@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Tokens
 from tokgate.serving.request import Target
 from tokgate.serving.server_metrics import fetch
+from tokgate.serving.web import opened
 
 # As many as vLLM gives unless it is told otherwise.
 _TOP_LOGPROBS = 20
@@ -95,8 +95,7 @@ class ServedModel:
     def _asked(self, body: Mapping[str, Any]) -> dict[str, Any]:
         content = json.dumps({"model": self._model, **body}).encode()
         headers = {"Content-Type": "application/json", **dict(self._target.headers)}
-        request = urllib.request.Request(self._target.url, content, headers)
-        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
+        with opened(self._target.url, _ANSWER_S, content, headers) as answer:
             decoded: dict[str, Any] = json.load(answer)
         return decoded
 

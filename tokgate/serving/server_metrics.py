@@ -5,15 +5,17 @@ A thread fetches the text, which is little work for this process; parsing waits,
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import threading
+import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokgate.serving.request import Target
+from tokgate.serving.web import Web
 
 _PERIOD_S = 1.0
 _ANSWER_S = 5.0
@@ -34,6 +36,8 @@ _COUNTERS = {
 }
 _NAMES = (_KV_CACHE, _RUNNING, _WAITING, *_COUNTERS.values())
 
+_FELL = "a counter fell from one reading to the next: not one server, or it restarted"
+
 Reading = Mapping[str, float]
 
 
@@ -42,7 +46,8 @@ class ServerUse:
     """One load, as the server saw it. None is what it does not tell.
 
     `kv_cache_use`: the most of its KV cache that was in use at once, 0 to 1. `running`, `waiting`: the most requests.
-    Prefix queries and hits are tokens. `queue_s`: the mean time that a request waited in the server.
+    Prefix queries and hits are tokens. `queue_s`: the mean time that a request waited in the server. `unknown`: why
+    none of what is counted is told.
     """
 
     readings: int
@@ -57,6 +62,7 @@ class ServerUse:
     prompt_tokens: float | None
     output_tokens: float | None
     queue_s: float | None
+    unknown: str | None = None
 
 
 class MetricsWatch:
@@ -64,6 +70,7 @@ class MetricsWatch:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._web = Web(target.scheme)
 
     def start(self) -> None:
         self._texts: list[bytes] = []
@@ -87,23 +94,20 @@ class MetricsWatch:
             self._fetch()
 
     def _fetch(self) -> bool:
-        text = fetch(self._target)
+        text = fetch(self._target, self._web)
         if text is not None:
             self._texts.append(text)
         return text is not None
 
 
-def fetch(target: Target) -> bytes | None:
+def fetch(target: Target, web: Web | None = None) -> bytes | None:
     """The text of a page; None where there is none."""
-    kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
-    connection = kind(target.host, target.port, timeout=_ANSWER_S)
-    with contextlib.closing(connection):
-        try:
-            connection.request("GET", target.path, headers=dict(target.headers))
-            answer = connection.getresponse()
+    request = urllib.request.Request(target.url, headers=dict(target.headers))
+    try:
+        with (web or Web(target.scheme)).open(request, _ANSWER_S) as answer:
             return answer.read() if answer.status == 200 else None
-        except (OSError, http.client.HTTPException):
-            return None
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def reading(text: str) -> Reading:
@@ -121,11 +125,15 @@ def reading(text: str) -> Reading:
 
 
 def server_use(readings: Iterable[Reading]) -> ServerUse | None:
-    """What happened between the first reading and the last; None without two of them."""
+    """What happened between the first reading and the last; None without two of them.
+
+    A counter only grows: where one falls, another server answered, as behind a load balancer, and no difference is one.
+    """
     series = list(readings)
     if len(series) < 2:
         return None
-    counted = {name: _grown(series, metric) for name, metric in _COUNTERS.items()}
+    unknown = _FELL if any(_falls(before, now) for before, now in pairwise(series)) else None
+    counted = {name: None if unknown else _grown(series, metric) for name, metric in _COUNTERS.items()}
     queued, queue_s = counted.pop("queued"), counted.pop("queue_s")
     return ServerUse(
         readings=len(series),
@@ -133,8 +141,13 @@ def server_use(readings: Iterable[Reading]) -> ServerUse | None:
         running=_most(series, _RUNNING),
         waiting=_most(series, _WAITING),
         queue_s=queue_s / queued if queued and queue_s is not None else None,
+        unknown=unknown,
         **counted,
     )
+
+
+def _falls(before: Reading, now: Reading) -> bool:
+    return any(now.get(name, 0.0) < before.get(name, 0.0) for name in _COUNTERS.values())
 
 
 def _grown(series: list[Reading], name: str) -> float | None:

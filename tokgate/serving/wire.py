@@ -8,7 +8,7 @@ from tokgate.errors import InputError
 from tokgate.serving.request import Request, Target
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OWN = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "accept-encoding"})
+_OWN = frozenset({"content-length", "transfer-encoding", "connection", "expect", "accept-encoding"})
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\s]")
 
@@ -16,17 +16,20 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\s]")
 def request_head(target: Target, stream: bool) -> bytes:
     """The head of every request to `target` but for its last header, the length of the body.
 
-    Nothing asks for compressed answers: unpacking them would delay what is timed. Raises InputError for headers or a
-    path that cannot be sent.
+    Answers are asked for as they are: unpacking them would delay what is timed, and to a server that is not told, any
+    packing is as good (RFC 9110, 12.5.3). A given Host replaces ours, as one behind a forwarded port needs. Raises
+    InputError for headers or a path that cannot be sent.
     """
     if not target.path.startswith("/") or not target.path.isascii() or _UNPRINTABLE.search(target.path):
         raise InputError(f"path {target.path!r}: expected a slash and printable ASCII after it, blanks percent-encoded")
-    lines = [f"POST {target.path} HTTP/1.1", f"Host: {_host(target)}"]
+    lines = [f"POST {target.path} HTTP/1.1"]
     given = {name.lower() for name, _ in target.headers}
     defaults = {
+        "Host": _host(target),
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
         "User-Agent": "tokgate",
+        "Accept-Encoding": "identity",
     }
     lines += [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
     lines += [_header(name, value) for name, value in target.headers]

@@ -33,7 +33,15 @@ from tokgate.scenario import SERVE
 from tokgate.serving.client import LoadProgress, run_load
 from tokgate.serving.cores import confined_to, divide
 from tokgate.serving.crosscheck import BothClients
-from tokgate.serving.driven import Capacity, Driven, by_both_clients, by_one_client, by_users, capacity_of
+from tokgate.serving.driven import (
+    Capacity,
+    Driven,
+    by_both_clients,
+    by_one_client,
+    by_users,
+    capacity_of,
+    closed_loop_of,
+)
 from tokgate.serving.figures import costs_of, queue_of
 from tokgate.serving.generate_server import PATH as GENERATE_PATH
 from tokgate.serving.generate_server import ServedText, ask_once, generate_command
@@ -71,7 +79,7 @@ class ServingLaunch(Launch):
         shared = plan.device == "cpu" and not self._server.base_url
         self._cores = divide(usable_cpus(), max(1, plan.load_workers)) if shared else None
         self._client_cpus = self._cores.client if self._cores else None
-        self._capacities: dict[tuple[int, int, int], Capacity] = {}
+        self._capacities: dict[PlanRow, Capacity] = {}
         self._heard_s = 0.0
 
     def run(self) -> None:
@@ -88,7 +96,8 @@ class ServingLaunch(Launch):
         self._loads = Loads(self._plan, self._target, len(usable_cpus()) if self._cores is None else 1)
         facts = {"prompts": "token ids: the server tokenises nothing"}
         if self._cores is not None:
-            facts |= {"server_cpus": _listed(self._cores.server), "client_cpus": _listed(self._cores.client)}
+            cores = self._cores
+            facts |= _listed(server_cpus=cores.server, client_cpus=cores.client, shared_with_client=cores.shared)
         if self._plan.engine != SERVE:
             return ServedText(self._target, facts)
         return ServedModel(self._target, self._server.model, self._process.log if self._process else None, facts)
@@ -125,14 +134,15 @@ class ServingLaunch(Launch):
     def _measure(self, number: int, row: PlanRow) -> Event:
         assert row.traffic is not None
         has_users = row.traffic.users is not None
-        load = self._load_of(number, row)
+        capacity = self._capacity(row)
+        load = self._load_of(number, row, capacity)
         reset_family_peak_rss()
         self._watch.start()
         self._metrics.start()
         if has_users:
             driven = self._crowd(row)
         else:
-            driven = self._drive(row, load) if load is not None else self._cross_check(number, row)
+            driven = self._drive(row, load, capacity) if load is not None else self._cross_check(number, row)
         used = self._metrics.stop()
         watched = self._watch.stop()
         # Locust's processes are no part of what it costs to serve.
@@ -154,18 +164,17 @@ class ServingLaunch(Launch):
             "disturbed": driven.doubts(watched.disturbed, row.traffic, self._plan.device),
         }
 
-    def _load_of(self, number: int, row: PlanRow) -> Load | None:
+    def _load_of(self, number: int, row: PlanRow, capacity: Capacity | None) -> Load | None:
         """None where two commands make loads of their own, or users."""
         assert row.traffic is not None
         if row.traffic.both_clients or row.traffic.users is not None:
             return None
-        capacity = self._capacity(row)
         return self._loads.of_round(number, row, capacity.share_of(row) if capacity else None)
 
-    def _drive(self, row: PlanRow, load: Load) -> Driven:
+    def _drive(self, row: PlanRow, load: Load, capacity: Capacity | None) -> Driven:
         result = self._run(load)
         self._check_server()
-        return by_one_client(row, load.requests, result, self._capacity(row))
+        return by_one_client(row, load.requests, result, capacity)
 
     def _cross_check(self, number: int, row: PlanRow) -> Driven:
         model, model_dir = self._server.model, self._plan.model_dir
@@ -192,18 +201,39 @@ class ServingLaunch(Launch):
         self._tell_progress()
 
     def _capacity(self, row: PlanRow) -> Capacity | None:
-        """Of an open loop, whose rate is a share of what the server carries of such requests in a closed one."""
+        """Of an open loop, whose rate is a share of what the server carries of such requests in a closed one.
+
+        Found once a launch; while the launch has repeats left, until nothing disturbed it.
+        """
         if row.traffic is None or row.traffic.open_share is None:
             return None
-        shape = row.batch, row.prompt_len, row.output_len
-        if shape not in self._capacities:
-            load = self._loads.at_capacity(row)
-            result = self._run(load)
-            self._check_server()
-            found = capacity_of(row, load.requests, result)
-            self._emit({"event": "capacity", "scenario": row.scenario, "requests_per_s": found.requests_per_s})
-            self._capacities[shape] = found
-        return self._capacities[shape]
+        closed = closed_loop_of(row)
+        found = self._capacities.get(closed) or self._find_capacity(row)
+        while found.doubt is not None and self._repeats_left > 0:
+            self._repeats_left -= 1
+            found = self._find_capacity(row)
+        self._capacities[closed] = found
+        return found
+
+    def _find_capacity(self, row: PlanRow) -> Capacity:
+        """Watched as a round is: a server that was held up carries less, and each round after is too easy."""
+        load = self._loads.at_capacity(row)
+        self._watch.start()
+        result = self._run(load)
+        watched = self._watch.stop()
+        self._check_server()
+        found = capacity_of(row, load.requests, result, watched.disturbed)
+        if found.doubt is not None:
+            self._discarded_s += result.duration_s
+        self._emit(
+            {
+                "event": "capacity",
+                "scenario": row.scenario,
+                "requests_per_s": found.requests_per_s,
+                "disturbed": found.doubt,
+            }
+        )
+        return found
 
     def _run(self, load: Load) -> LoadResult:
         with confined_to(self._client_cpus):
@@ -238,8 +268,8 @@ def _await_free_gpus(count: int) -> None:
         await_free(nvml, visible_devices(nvml, os.environ)[:count], when="after the server ended")
 
 
-def _listed(cpus: frozenset[int]) -> str:
-    return ",".join(map(str, sorted(cpus)))
+def _listed(**cpus: frozenset[int]) -> dict[str, str]:
+    return {name: ",".join(map(str, sorted(numbers))) for name, numbers in cpus.items() if numbers}
 
 
 def measure(plan: LaunchPlan, emit: Emit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 import signal
 import threading
 import urllib.request
@@ -89,12 +90,15 @@ def test_warm_ups_are_sent_and_not_recorded(stub):
 
 
 def test_an_open_loop_is_due_by_its_schedule(stub):
-    starts_s = [0.02, 0.0, 0.01, 0.01]
+    starts_s = [0.1, 0.0, 0.05, 0.05]
     result = run_load(load(stub.url, 4, starts_s=starts_s))
     assert whole(result, 4)
     assert [record.due_s - result.started_s for record in result.records] == pytest.approx(starts_s)
     assert all(record.sent_s > record.due_s for record in result.records)
+    # Of four at least one is not held up by what else the machine does.
+    assert min(record.queue_s for record in result.records) < 0.02
     assert result.health.schedule_lag_max_s > 0
+    assert result.health.schedule_lag_max_s <= max(record.queue_s for record in result.records)
 
 
 def test_waiting_for_a_slot_counts_from_when_it_was_due(stub):
@@ -117,6 +121,16 @@ def test_processes_share_the_load_and_the_slots(stub):
     last = heard[-1]
     assert (last.done, last.failed, last.running, last.total) == (31, 0, 0, 31)
     assert last.output_tokens == 31 * TOKENS
+
+
+def test_no_process_of_a_closed_loop_waits_for_its_own_share():
+    """While one request takes a second, the other process sends all the rest."""
+    with running("--ttft-ms", "2", "--itl-ms", "1", "--stall", "0:3:1") as stub:
+        result = run_load(load(stub.url, 12, max_concurrency=2, processes=2))
+    assert whole(result, 12)
+    slow = max(result.records, key=lambda record: record.e2el_s)
+    assert all(record.sent_s < slow.message_s[-1] for record in result.records)
+    assert result.peak_concurrency == 2
 
 
 def test_there_are_no_more_processes_than_slots(stub):
@@ -153,6 +167,7 @@ def test_the_request_is_what_was_asked_for():
         f"Host: {asked.host}:{asked.port}",
         "Content-Type: application/json",
         "Accept: text/event-stream",
+        "Accept-Encoding: identity",
         "Authorization: Bearer x",
         "user-agent: me",
         "Content-Length: 8",
@@ -208,6 +223,36 @@ def test_more_connections_than_the_machine_allows_are_refused(monkeypatch):
     monkeypatch.setattr("resource.getrlimit", lambda _: (256, 1024))
     with pytest.raises(MeasurementError, match=r"3000 connections at once need 3064 open files.*allows 1024"):
         run_load(load("http://127.0.0.1:1", 3000))
+
+
+@pytest.mark.parametrize(("hard", "raised_to"), [(1024, 1024), (resource.RLIM_INFINITY, 3064), (4096, 3064)])
+def test_a_long_schedule_is_sent_with_as_many_files_as_there_are(stub, monkeypatch, hard, raised_to):
+    """Its requests need not overlap: here the last three thousand are never due."""
+    set_to = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, hard))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limits: set_to.append(limits))
+    asked = load(stub.url, 3000, starts_s=[0.0, *[3600.0] * 2999])
+    result = run_load(asked, lambda progress: os.kill(os.getpid(), signal.SIGINT) if progress.done == 1 else None)
+    assert set_to == [(raised_to, hard)]
+    assert len(result.successes) == 1
+
+
+def test_a_connection_too_many_is_a_failure_of_its_request(stub, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # So many as are open, and those that the loop, its timers and a few connections take.
+    few = len(os.listdir("/proc/self/fd")) + 16
+    monkeypatch.setattr("resource.getrlimit", lambda _: (few, few))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
+        monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+        result = run_load(load(stub.url, 60, starts_s=[0.0] * 60))
+    finally:
+        monkeypatch.undo()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    failed = [record for record in result.records if record.failure is not None]
+    assert result.successes
+    assert {record.failure for record in failed} == {Failure.REFUSED}
+    assert any("Too many open files" in record.detail for record in failed)
 
 
 def test_a_client_process_that_dies_is_no_result(stub, monkeypatch):

@@ -12,6 +12,9 @@ import pytest
 from serving.loads import load, raw_server, read_request
 from serving.streams import DATA, HEAD, RESPONSE, chunk, event
 from tokgate.serving.client import run_load
+from tokgate.serving.connection import Connection
+from tokgate.serving.driver import Driver
+from tokgate.serving.measures import measure
 from tokgate.serving.record import Failure
 from tokgate.stub.faults import INSTEAD, MID_STREAM, STATUSES, THROUGHOUT
 from tokgate.stub.process import running
@@ -80,6 +83,7 @@ def test_a_server_that_is_not_there_fails_every_request():
         result = run_load(load(f"http://127.0.0.1:{port}", 50, **settings))
         assert [record.failure for record in result.records] == [Failure.REFUSED] * 50
         assert "refused" in result.records[0].detail
+        assert result.duration_s > 0
         assert result.client_fault() is None
 
 
@@ -89,6 +93,25 @@ def test_the_rest_of_a_schedule_is_not_waited_for_once_the_server_is_gone():
     result = run_load(load(f"http://127.0.0.1:{port}", 41, starts_s=[*[0.0] * 40, 3600.0]))
     assert {record.failure for record in result.records} == {Failure.REFUSED}
     assert result.records[40].detail.startswith("not sent: the last")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_before_anything_is_measured_cancels_every_request(processes):
+    def talk(peer):
+        read_request(peer)
+        if not interrupted:
+            interrupted.append(os.kill(os.getpid(), signal.SIGINT))
+        while peer.recv(65536):
+            pass
+
+    interrupted = []
+    with raw_server(talk) as url:
+        asked = load(url, 3, max_concurrency=2, warmups=2, processes=processes, timeout_s=0.5)
+        result = run_load(asked)
+    assert interrupted
+    assert [record.failure for record in result.records] == [Failure.CANCELLED] * 3
+    assert result.duration_s >= 0
+    assert measure(result, asked.requests).request_throughput == 0.0
 
 
 def test_a_name_without_an_address_is_a_refusal():
@@ -123,6 +146,28 @@ def test_a_server_that_accepts_and_says_nothing_times_out():
         result = run_load(load(url, 2, max_concurrency=1, timeout_s=0.2))
     assert [record.failure for record in result.records] == [Failure.TIMEOUT] * 2
     assert "no end within 0.2 s" in result.records[0].detail
+
+
+@pytest.mark.parametrize("settings", [{"max_concurrency": 2}, {"starts_s": [i / 100 for i in range(20)]}])
+def test_a_server_that_accepts_and_closes_at_once_fails_every_request(settings):
+    with raw_server(lambda peer: None) as url:
+        result = run_load(load(url, 20, **settings))
+    assert [record.failure for record in result.records] == [Failure.RESET] * 20
+    assert all(record.detail for record in result.records)
+    assert all(record.sent_s >= record.due_s for record in result.records)
+
+
+@pytest.mark.parametrize("settings", [{"max_concurrency": 2}, {"starts_s": [0.0] * 4}])
+def test_an_error_in_the_client_is_never_a_success(settings, monkeypatch):
+    async def broken(*_):
+        raise ZeroDivisionError
+
+    ended = []
+    monkeypatch.setattr(Connection, "exchange", broken)
+    monkeypatch.setattr(Driver, "_end", lambda self, exchange, connection: ended.append(exchange.record()))
+    with raw_server(lambda peer: None) as url, pytest.raises(ZeroDivisionError):
+        run_load(load(url, 4, **settings))
+    assert {record.failure for record in ended} == {Failure.CANCELLED}
 
 
 def test_a_slow_trickle_is_no_way_around_the_deadline():

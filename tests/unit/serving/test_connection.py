@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.streams import DATA, HEAD, LAST_CHUNK, RESPONSE, chunk, event, exchange, exchanged, message, usage
-from tokgate.serving.answer import quoted
+from serving.streams import ASKED, DATA, HEAD, LAST_CHUNK, RESPONSE, chunk, event, exchange, exchanged, message, usage
+from tokgate.serving.answer import Answer, Fault, quoted
+from tokgate.serving.connection import Connection
 from tokgate.serving.record import Failure
 from tokgate.serving.request import Request
+from tokgate.serving.rest import Rests
 
 pytestmark = pytest.mark.unit
 
@@ -26,6 +28,18 @@ def is_whole(record):
         5,
         4,
     )
+
+
+def test_a_connection_that_is_lost_before_the_request_is_a_lost_one():
+    async def work():
+        connection = Connection(Rests())
+        fault = await connection.exchange(b"POST / HTTP/1.1", Answer(ASKED, keep_text=False), timeout_s=1.0)
+        return fault, connection
+
+    fault, connection = asyncio.run(work())
+    assert fault == Fault(Failure.RESET, "closed by the server before the request was sent")
+    assert connection.sent_s > 0
+    assert not connection.usable
 
 
 def test_every_cut_in_two_gives_the_same_answer():

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.unit
 ROW = PlanRow("row", 50, 512, 512, Traffic(200, both_clients=True))
 # Writes the result that is told, as `bench serve` would, and that it was asked.
 BENCH = """#!{python}
-import json, pathlib, sys
+import json, pathlib, sys, urllib.request
+assert urllib.request.proxy_bypass("127.0.0.1") and urllib.request.proxy_bypass("host.example")
 words = sys.argv[1:]
 value = lambda name: words[words.index(name) + 1]
 path = pathlib.Path(value("--result-dir")) / value("--result-filename")
@@ -62,6 +63,13 @@ def test_rounds_go_abba_with_prompts_that_the_server_has_not_seen(tmp_path, monk
     assert figures["output_throughput"] == figures["vllm_bench_output_throughput"] == RESULT["output_throughput"]
     assert figures["mean_ttft"] == pytest.approx(RESULT["mean_ttft_ms"] / 1e3)
     assert first.total_s == pytest.approx(2 * RESULT["duration"])
+
+
+def test_both_go_past_a_proxy(tmp_path, monkeypatch) -> None:
+    """Which the one of them would take, and the other not."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "localhost")
+    assert clients(tmp_path, monkeypatch, RESULT).run(ROW, 0, 7).fault is None
 
 
 def test_other_work_than_was_asked_for_is_a_fault_of_that_client(tmp_path, monkeypatch) -> None:

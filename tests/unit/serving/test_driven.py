@@ -9,7 +9,15 @@ import pytest
 from tests.unit.serving.runs import HEALTH, failure, requests_of, run, success
 from tokgate.plan import Device, PlanRow, Traffic, Users
 from tokgate.serving.crosscheck import CrossCheck
-from tokgate.serving.driven import Capacity, Driven, by_both_clients, by_one_client, by_users, capacity_of
+from tokgate.serving.driven import (
+    Capacity,
+    Driven,
+    by_both_clients,
+    by_one_client,
+    by_users,
+    capacity_of,
+    closed_loop_of,
+)
 from tokgate.serving.record import Failure
 from tokgate.serving.users.tally import LoadTest, LocustProcess, UserRequest
 
@@ -101,6 +109,31 @@ def test_the_rate_of_an_open_loop_is_a_share_of_what_a_closed_one_found() -> Non
     found = capacity_of(OPEN, requests_of(result), result)
     assert (found.requests_per_s, found.fault) == (0.5, None)
     assert found.share_of(OPEN) == 0.25
+
+
+def test_a_disturbed_closed_loop_makes_each_round_at_its_rate_disturbed() -> None:
+    """A server that was held up carries less: the round's rate is too small, and its latencies too good."""
+    result = run(success(0, 0.0, 1.0, 1.5, 2.0), success(1, 0.0, 2.0, 3.0, 4.0), duration_s=4.0)
+    late = replace(result, health=replace(HEALTH, cpu_share=0.95))
+    requests = requests_of(result)
+    assert capacity_of(OPEN, requests, result).doubt is None
+    for capacity, why in (
+        (capacity_of(OPEN, requests, result, BUSY), BUSY),
+        (capacity_of(OPEN, requests, late), "the client used 95% of a core"),
+    ):
+        doubt = by_one_client(OPEN, requests, result, capacity).doubts(None, Traffic(2, open_share=0.5), "cpu")
+        assert str(doubt).startswith(f"its rate is a share of what a closed loop found, in which {why}")
+    both = by_one_client(OPEN, requests, late, capacity_of(OPEN, requests, result, BUSY))
+    assert str(both.late).startswith("the client used 95% of a core")
+    assert str(both.late).endswith(BUSY)
+
+
+def test_rows_share_a_capacity_where_their_closed_loops_are_one() -> None:
+    """Of prompts that begin alike a server carries more than of random ones."""
+    of = replace(OPEN, scenario="other", traffic=Traffic(2, open_share=0.8))
+    assert closed_loop_of(of) == closed_loop_of(OPEN)
+    for change in ({"prompts": "shared"}, {"requests": 3}):
+        assert closed_loop_of(replace(OPEN, traffic=replace(OPEN.traffic, **change))) != closed_loop_of(OPEN)
 
 
 def test_a_closed_loop_in_which_requests_failed_gives_no_rate() -> None:

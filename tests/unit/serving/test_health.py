@@ -29,6 +29,7 @@ class Process:
     cpu_s: float = 1.0
     wall_s: float = 10.0
     loop_lag_s: array = field(default_factory=lambda: array("d"))
+    watched_s: float = 10.0
     schedule_lag_s: array = field(default_factory=lambda: array("d"))
 
 
@@ -62,6 +63,15 @@ def test_the_same_lag_is_none_where_latencies_are_longer():
     assert late.fault(ttft_s=1.0, decode_s=10.0) is None
 
 
+def test_the_spread_of_an_itl_is_doubted_where_lags_come_near_it():
+    doubt = WELL.itl_doubt(0.0018)
+    assert doubt is not None
+    assert "late by 4 ms or more, at a median ITL of 1.8 ms" in doubt
+    assert WELL.fault(TTFT_S, DECODE_S) is None
+    assert WELL.itl_doubt(0.041) is None
+    assert replace(WELL, loop_lag_p99_s=0.0009).itl_doubt(0.0018) is None
+
+
 def test_less_than_a_millisecond_is_no_fault_however_short_the_latencies():
     assert replace(WELL, loop_lag_p99_s=0.0009).fault(ttft_s=0.001, decode_s=0.0) is None
 
@@ -77,4 +87,17 @@ def test_the_worst_process_counts():
 
 
 def test_a_run_too_short_for_a_sample_has_no_lag():
-    assert health([Process()]).loop_lag_p99_s == 0.0
+    found = health([Process(wall_s=0.05, watched_s=0.0)])
+    assert (found.loop_lag_p99_s, found.unwatched_share) == (0.0, 0.0)
+    assert found.is_known
+
+
+def test_a_sensor_that_did_not_work_is_a_fault():
+    """No samples are not the samples of a loop that was never late."""
+    found = health([Process(), Process(watched_s=2.0)])
+    assert found.unwatched_share == 0.8
+    assert not found.is_known
+    fault = replace(WELL, unwatched_share=found.unwatched_share).fault(TTFT_S, DECODE_S)
+    assert fault is not None
+    assert "for 80% of the run nothing tells how late the client was (limit 50%)" in fault
+    assert replace(WELL, unwatched_share=0.4).fault(TTFT_S, DECODE_S) is None

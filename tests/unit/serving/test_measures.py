@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.serving.runs import failure, requests_of, run, success
+from tokgate.plan import PlanRow
+from tokgate.serving.figures import figures_of
 from tokgate.serving.load import LoadResult
 from tokgate.serving.measures import Measures, measure
 from tokgate.serving.record import Failure
@@ -38,6 +42,27 @@ def test_throughputs_are_over_the_whole_run_and_only_of_successes() -> None:
     assert found.total_token_throughput == pytest.approx(1.5)
     assert found.success_pct == pytest.approx(200 / 3)
     assert found.times_s == measured(TWO).times_s
+
+
+def test_a_run_that_took_no_time_has_rates_of_0() -> None:
+    found = measured(run(failure(0, Failure.CANCELLED), duration_s=0.0), ttft=100.0)
+    assert (found.request_throughput, found.output_throughput, found.total_token_throughput) == (0.0, 0.0, 0.0)
+    assert found.request_goodput == 0.0
+
+
+def test_an_itl_in_doubt_keeps_its_mean_and_median() -> None:
+    late = replace(TWO, health=replace(TWO.health, loop_lag_p99_s=0.3))
+    found = measured(late)
+    assert found.itl_doubt is not None
+    itl, sure = found.statistics("itl", [50.0, 99.0]), measured(TWO).statistics("itl", [50.0, 99.0])
+    assert itl is not None
+    assert sure is not None
+    assert (itl.mean, itl.median, itl.percentiles[50.0]) == (sure.mean, sure.median, sure.percentiles[50.0])
+    assert np.isnan([itl.std, itl.percentiles[99.0]]).all()
+    assert not np.isnan([sure.std, sure.percentiles[99.0]]).any()
+    assert found.statistics("tpot", [99.0]) == measured(TWO).statistics("tpot", [99.0])
+    figures = figures_of(PlanRow("row", 2, 5, 3), requests_of(late), late)
+    assert {"itl", "mean_itl", "p99_itl", "p99_tpot"} & figures.keys() == {"itl", "mean_itl", "p99_tpot"}
 
 
 def test_tokens_are_the_servers_and_not_messages() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tokgate.serving.figures import queue_of
 from tokgate.serving.request import Target
 from tokgate.serving.server import free_port
 from tokgate.serving.server_metrics import MetricsWatch, reading, server_use
@@ -40,7 +41,7 @@ def text(
 def test_counters_grow_and_gauges_have_a_peak() -> None:
     texts = [
         text(queries=100, queued=2, queue_s=1.0),
-        text(running=4, used=0.9, preemptions=3, queries=300),
+        text(running=4, used=0.9, preemptions=3, queries=300, queued=2, queue_s=1.0),
         text(preemptions=3, queries=612, queued=6, queue_s=3.0),
     ]
     use = server_use(map(reading, texts))
@@ -49,6 +50,22 @@ def test_counters_grow_and_gauges_have_a_peak() -> None:
     assert (use.preemptions, use.prefix_queries, use.prefix_hits) == (3.0, 512.0, 0.0)
     assert use.queue_s == pytest.approx(0.5)
     assert (use.drafted_tokens, use.output_tokens) == (None, None), "what it does not tell is none, and not 0"
+
+
+def test_where_a_counter_falls_no_difference_is_known() -> None:
+    """Two replicas behind a load balancer, the first twice: each difference would be one of two servers."""
+    one, other = text(preemptions=41, queries=900, queued=10, queue_s=9.0), text(used=0.7, queries=1000, queued=90)
+    for texts in ([one, other], [one, other, text(preemptions=44, queries=2000, queued=99, queue_s=60.0)]):
+        use = server_use(map(reading, texts))
+        assert use is not None
+        assert (use.preemptions, use.prefix_queries, use.queue_s) == (None, None, None)
+        assert "not one server, or it restarted" in str(use.unknown)
+        assert use.kv_cache_use == 0.7
+        assert queue_of(use) == {}
+    lost = [reading(one), {}]
+    assert "not one server" in str(server_use(lost).unknown), "it counts nothing any more"
+    whole = server_use([reading(other), reading(other)])
+    assert (whole.unknown, whole.preemptions) == (None, 0.0)
 
 
 def test_of_several_engines_the_fullest_cache_counts() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.loads import load, raw_server, read_request
+from serving.loads import load, raw_server, read_request, target
 from serving.streams import RESPONSE
 from tokgate.serving.client import run_load
 from tokgate.serving.record import Failure
+from tokgate.serving.server_metrics import fetch
 
 pytestmark = pytest.mark.unit
 
@@ -54,6 +55,24 @@ def test_requests_go_over_tls(server, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
     result = run_load(load(server, 5, max_concurrency=1))
     assert [record.failure for record in result.records] == [None] * 5
+
+
+def test_what_is_asked_beside_the_load_trusts_whom_the_load_trusts(certificate, monkeypatch):
+    key, chain = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+
+    def talk(peer: socket.socket) -> None:
+        with context.wrap_socket(peer, server_side=True) as secure:
+            secure.recv(65536)
+            secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntold")
+
+    with raw_server(talk) as url:
+        page = target(url.replace("http:", "https:"), "/metrics")
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        assert fetch(page) is None
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        assert fetch(page) == b"told"
 
 
 # gevent stays out of this process.

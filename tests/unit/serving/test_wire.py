@@ -37,12 +37,22 @@ def test_the_length_of_the_body_comes_last():
     assert sent == b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n{\xc3\xbc}"
 
 
+def test_a_given_host_replaces_ours_for_a_server_behind_a_forwarded_port():
+    lines = head(host="127.0.0.1", port=8080, headers=(("host", "llm.example.com"),))
+    assert [line for line in lines if line.lower().startswith("host:")] == ["host: llm.example.com"]
+
+
+def test_no_packing_is_asked_for():
+    assert "Accept-Encoding: identity" in head()
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
         ({"headers": (("X-A", "1\r\nX-B: 2"),)}, "header X-A: its value has a line break"),
         ({"headers": (("X A", "1"),)}, "header 'X A'"),
         ({"headers": (("Content-Length", "1"),)}, "the client sets it itself"),
+        ({"headers": (("Accept-Encoding", "gzip"),)}, "the client sets it itself"),
         ({"headers": (("X", "世"),)}, "beyond Latin-1"),
         ({"path": "v1"}, "expected a slash"),
         ({"path": "/v1 HTTP/1.1\r\nX: 1"}, "blanks percent-encoded"),

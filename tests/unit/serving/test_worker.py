@@ -15,10 +15,12 @@ from tests.unit.needs import two_cores
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, Turns, run_launch
-from tokgate.machine.watch import open_watch
+from tokgate.machine.watch import Watched, open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
 from tokgate.serving.crosscheck import BothClients, CrossCheck
+from tokgate.serving.load import LoadResult
 from tokgate.serving.worker import ServingLaunch
+from tokgate.stub.process import running
 
 pytestmark = [pytest.mark.unit, two_cores]
 
@@ -85,6 +87,41 @@ def test_an_open_loop_is_not_believed_where_requests_failed_in_the_closed_one_th
         "its rate is a share of what a closed loop found, in which 1 of 6 requests failed: HTTP 5xx"
     )
     assert not record.rounds
+
+
+class Seen:
+    """A watch that sees what it is told to, a load after the other, and then nothing."""
+
+    def __init__(self, *disturbances: str | None) -> None:
+        self._disturbances = list(disturbances)
+
+    def settle(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Watched:
+        return Watched({}, self._disturbances.pop(0) if self._disturbances else None)
+
+
+@pytest.mark.parametrize(("repeats", "found"), [(2, ["others took 70%", None]), (0, ["others took 70%"])])
+def test_the_closed_loop_that_gives_a_rate_is_watched_and_found_anew_while_repeats_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: int, found: list[str | None]
+) -> None:
+    """Both rounds are at its rate: where it stays disturbed, neither counts."""
+    # That is told too, see test_driven.py; here it depends on who else is on this machine.
+    monkeypatch.setattr(LoadResult, "client_fault", lambda self: None)
+    events: list[dict[str, Any]] = []
+    rows = (OPEN, PlanRow("open80", 2, 5, 4, Traffic(6, open_share=0.8)))
+    with running(f"--ttft-ms={1e3 * TTFT_S:g}", f"--itl-ms={1e3 * ITL_S:g}") as stub:
+        plan = plan_of(tmp_path, rows=rows, repeats=repeats, server=ServerPlan("m", base_url=stub.url))
+        measured = ServingLaunch(plan, events.append, Seen("others took 70%"))
+        measured._load()
+        for row in rows:
+            measured._measure_until_quiet(0, row)
+    told = [event["disturbed"] for event in events if event["event"] == "capacity"]
+    assert [why and why.rpartition(", in which ")[2] for why in told] == found
+    rounds = [(event["scenario"], event["disturbed"]) for event in events if event["event"] == "round"]
+    assert rounds == [("open", told[-1]), ("open80", told[-1])]
 
 
 def test_an_answer_that_is_shorter_than_asked_for_is_a_failure(tmp_path: Path) -> None:

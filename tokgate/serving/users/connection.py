@@ -11,6 +11,7 @@ import functools
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -52,23 +53,30 @@ class UserConnection:
         self._api = api
         self._timeout_s = timeout_s
         self._socket: Any = None
+        self._sent_s = 0.0
         host = target.host if ":" not in target.host else f"[{target.host}]"
         lines = [f"POST {target.path} HTTP/1.1", f"Host: {host}:{target.port}", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in target.headers]
         self._head = "\r\n".join(lines).encode("latin-1")
 
     def ask(self, request: Request) -> Heard:
-        """Sends it and waits for all of the answer. Whatever goes wrong with it is in what is returned."""
-        hearing = Hearing(request, self._api)
-        started_s = time.perf_counter()
+        """Sends it and waits for all of the answer. Whatever goes wrong with it is in what is returned.
 
-        def now_s() -> float:
-            return time.perf_counter() - started_s
+        The first request connects, and so does one that finds its connection closed by the server since the last: that
+        counts towards `timeout_s` and is told beside its times, which begin when it is written. Later than that there
+        is no reconnecting: what was written is not sent again, and a connection that is lost is a failure.
+        """
+        began_s = self._sent_s = time.perf_counter()
+        return replace(self._answer(request), connected_s=self._sent_s - began_s)
 
+    def _answer(self, request: Request) -> Heard:
+        hearing, now_s = Hearing(request, self._api), self._now_s
         status = 0
         try:
             with gevent.Timeout(self._timeout_s):
-                status = self._exchange(request, hearing, now_s)
+                if not self._is_connected():
+                    self._connect()
+                status = self._exchange(request, hearing)
         except gevent.Timeout:
             self.close()
             return hearing.broken(Failure.TIMEOUT, f"no whole answer within {self._timeout_s:g} s", now_s())
@@ -90,14 +98,18 @@ class UserConnection:
                 self._socket.close()
             self._socket = None
 
-    def _exchange(self, request: Request, hearing: Hearing, now_s: Callable[[], float]) -> int:
+    def _now_s(self) -> float:
+        return time.perf_counter() - self._sent_s
+
+    def _exchange(self, request: Request, hearing: Hearing) -> int:
         arrived_s = 0.0
         parser = _Parser(lambda piece: hearing.take(piece, arrived_s))
-        self._connect()
-        self._socket.sendall(self._head + f"\r\nContent-Length: {len(request.body)}\r\n\r\n".encode() + request.body)
+        written = self._head + f"\r\nContent-Length: {len(request.body)}\r\n\r\n".encode() + request.body
+        self._sent_s = time.perf_counter()
+        self._socket.sendall(written)
         while not parser.message_complete:
             data = self._socket.recv(_BLOCK)
-            arrived_s = now_s()
+            arrived_s = self._now_s()
             if not data:
                 self._socket.close()
                 self._socket = None
@@ -110,12 +122,13 @@ class UserConnection:
             self.close()
         return int(parser.get_code())
 
-    def _connect(self) -> None:
-        """A new connection, unless there is one that the server has not closed meanwhile."""
+    def _is_connected(self) -> bool:
+        """Whether there is a connection that the server has not closed meanwhile."""
         if self._socket is not None and gevent.select.select([self._socket], [], [], 0)[0]:
             self.close()
-        if self._socket is not None:
-            return
+        return self._socket is not None
+
+    def _connect(self) -> None:
         target = self._target
         connected = gevent.socket.create_connection((target.host, target.port), self._timeout_s)
         connected.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)

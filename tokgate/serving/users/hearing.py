@@ -14,9 +14,11 @@ from tokgate.serving.request import Request
 
 @dataclass(frozen=True)
 class Heard:
-    """One request that ended; seconds since it was sent. `ttft_s`, `tpot_s`: of a streamed answer.
+    """One request that ended; seconds since just before it was written. `ttft_s`, `tpot_s`: of a streamed answer, of
+    which `e2el_s` is the last message with choices, as of any other the end of its body.
 
-    `fault`: why it is no success.
+    `fault`: why it is no success. `connected_s`: what passed before it was written, next to nothing unless it had to
+    connect.
     """
 
     e2el_s: float
@@ -25,6 +27,7 @@ class Heard:
     prompt_tokens: int | None
     output_tokens: int | None
     fault: Fault | None
+    connected_s: float = 0.0
 
 
 class _Generated(msgspec.Struct):
@@ -74,7 +77,7 @@ class Hearing:
         times, tokens = answer.message_s, answer.output_tokens
         streamed = self._splitter is not None and len(times) > 0
         return Heard(
-            e2el_s=at_s,
+            e2el_s=times[-1] if streamed and fault is None else at_s,
             ttft_s=times[0] if streamed else None,
             tpot_s=(times[-1] - times[0]) / (tokens - 1) if streamed and tokens and tokens > 1 else None,
             prompt_tokens=answer.prompt_tokens,

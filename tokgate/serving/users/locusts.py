@@ -62,6 +62,7 @@ class LlmUser(User):  # type: ignore[misc]  # untyped base
         except Exception as error:  # Locust would log it and ask on, and this request be in no count: it failed
             said = f"{type(error).__name__}: {error}"
             heard = Hearing(request, self.api).broken(Failure.MALFORMED, said, time.time() - sent_at)
+        sent_at += heard.connected_s
         self._recorder.add(heard, sent_at)
         self._tell(heard, sent_at)
 

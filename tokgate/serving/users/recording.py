@@ -62,6 +62,7 @@ class Recorder:
             return
         told = asdict(heard)
         fault = told.pop("fault")
+        del told["connected_s"]
         failed = {"failure": fault["failure"].value, "detail": fault["detail"]} if fault else {}
         self._requests.append({"sent_at": sent_at, **told, **failed})
 

@@ -33,8 +33,10 @@ def heard(
     return hearing.ended(status, float(len(pieces)))
 
 
-def test_a_stream_has_the_time_of_its_whole_answer_and_its_first_and_other_tokens() -> None:
-    assert heard(STREAM) == Heard(5.0, 1.0, 1.0, 4, 3, None)
+def test_a_stream_has_the_time_of_its_last_token_and_its_first_and_other_ones() -> None:
+    """Its count of tokens comes after that, and its end."""
+    assert heard(STREAM) == Heard(3.0, 1.0, 1.0, 4, 3, None)
+    assert heard(STREAM[:3]).e2el_s == 3.0
 
 
 @given(st.data())

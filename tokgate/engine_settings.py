@@ -16,6 +16,9 @@ _VLLM_DTYPES = {
     "int4": "float16",
     "bnb4": "float16",
 }
+# On CPUs with BF16: where there is AMX, vLLM 0.32 has no kernel that multiplies integer weights with FP16 activations,
+# and the engine dies of it ("scale_C: scalar path not implemented").
+_VLLM_CPU_DTYPES = {**_VLLM_DTYPES, "int8": "bfloat16", "int4": "bfloat16"}
 
 # Of engines that know them by name: vLLM's are what its version takes, and asked of it alone.
 KNOWN = {
@@ -46,7 +49,8 @@ def _transformers(group: Group, source: ModelSource) -> dict[str, Any]:
 
 def _vllm(group: Group, source: ModelSource) -> dict[str, Any]:
     # The whole context of a 7B model would take the memory that its batches need.
-    settings: dict[str, Any] = {"dtype": _VLLM_DTYPES[group.precision], "max_model_len": source.max_context}
+    dtypes = _VLLM_CPU_DTYPES if group.device == "cpu" else _VLLM_DTYPES
+    settings: dict[str, Any] = {"dtype": dtypes[group.precision], "max_model_len": source.max_context}
     if group.precision == "bnb4":
         settings["quantization"] = "bitsandbytes"
     if loads_skeleton(group, source):

@@ -27,6 +27,14 @@ def test_vllm_is_told_its_dtype_and_no_longer_a_context_than_rows_may_have() -> 
     assert engine_settings(replace(FP16, precision="bnb4"), REAL)["quantization"] == "bitsandbytes"
 
 
+@pytest.mark.parametrize("engine", ["vllm", "serve"])
+def test_integer_weights_are_multiplied_in_fp16_on_a_gpu_and_in_bf16_on_a_cpu(engine: str) -> None:
+    """A T4 has no BF16; of a CPU with AMX vLLM's kernels take nothing else."""
+    int8 = replace(FP16, engine=engine, precision="int8", skeleton=False)
+    assert engine_settings(int8, REAL)["dtype"] == "float16"
+    assert engine_settings(replace(int8, device="cpu"), REAL)["dtype"] == "bfloat16"
+
+
 def test_a_skeleton_is_filled_by_vllm_and_real_weights_are_loaded() -> None:
     assert engine_settings(FP16, DUMMY)["load_format"] == "dummy"
     assert loads_skeleton(FP16, DUMMY)

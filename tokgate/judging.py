@@ -24,9 +24,6 @@ from tokgate.session import Session
 # Without any of these keys it is none; a session of many launches is large, and need not be decoded twice.
 _VLLM_MARKS = tuple(f'"{key}"'.encode() for key in vllm_file.MARKS)
 
-# The most that two decimals take off or add, which is how vLLM prints both: a file may have been copied from there.
-_LAST_DIGIT = 0.005
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -65,28 +62,14 @@ def _judge_vllm(file: VllmFile, path: Path, shelf: Shelf, machine: str | None, s
     shelf.check_machine(machine)
     workloads = shelf.workloads(machine)
     faults = vllm_result.faults(file)
-    contradictions = _contradictions(file)
     row = _row(file, workloads, scenario, str(path), bool(faults))
-    # Of a file that contradicts itself it does not matter what else is odd.
-    odd = [] if contradictions else vllm_result.notes(file)
-    notes = [] if row is None else [*model_notes(file, row, scenario is not None), *odd]
-    reasons = [*faults, *contradictions, *([] if row is None else work_faults(file, row))]
+    notes = [] if row is None else [*model_notes(file, row, scenario is not None), *vllm_result.notes(file)]
+    reasons = [*faults, *([] if row is None else work_faults(file, row))]
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
     found = session.validate(vllm_result.to_session(file, row.scenario if row else None, reasons, machine, written))
     judged = _judged(found, shelf, scenario)
     verdict = dataclasses.replace(judged.verdict, notes=(*notes, *judged.verdict.notes))
     return dataclasses.replace(judged, verdict=verdict)
-
-
-def _contradictions(file: VllmFile) -> list[str]:
-    """vLLM divides tokens by duration: where that is not what the file says, somebody else wrote one of the three."""
-    follows = file.total_output_tokens / file.duration_s
-    if abs(file.output_throughput - follows) <= _LAST_DIGIT * (1 + follows / file.duration_s):
-        return []
-    return [
-        f"the file says {file.output_throughput:.7g} tok/s, and its {file.total_output_tokens} tokens in "
-        f"{file.duration_s:.7g} s make {follows:.7g}: the file was edited, or its parts are of different runs"
-    ]
 
 
 def _row(file: VllmFile, workloads: list[Workload], scenario: str | None, source: str, faulty: bool) -> Workload | None:

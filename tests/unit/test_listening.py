@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -88,3 +90,22 @@ def test_a_url_has_the_port_that_was_found() -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as listener:
         listener.bind(("::1", 0))
         assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_accepted_connections_send_at_once_under_any_loop() -> None:
+    """asyncio sets it on accepted connections of sockets that it made itself; small answers would wait 40 ms."""
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_first_line_of_a_service_is_its_url_whatever_the_engine_logs() -> None:
+    code = (
+        "import os, sys; from tokgate.generate.server import own_stdout; told = own_stdout(); print('loading');"
+        "os.write(1, b'engine'); print('http://h', file=told, flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "http://h\n"
+    assert "loading" in done.stderr
+    assert "engine" in done.stderr

@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         help="leave invalid sessions and those of --perf-set out, accept the rest",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print every metric of every row, gated or not")
-    add_baselines(parser, written=True)
+    add_baselines(parser)
     parser.set_defaults(command=run)
 
 

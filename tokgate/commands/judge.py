@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="exit 4 where a row is inconclusive")
     parser.add_argument("--json", action="store_true", help="one JSON object a session, a line each")
-    options.add_baselines(parser)
+    options.add_baselines(parser, or_own=True)
     parser.set_defaults(command=run)
 
 

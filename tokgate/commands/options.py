@@ -32,11 +32,11 @@ def port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r}: expected a port, 1 to {_LAST_PORT}, or 0 for a free one")
 
 
-def add_baselines(parser: argparse.ArgumentParser, *, written: bool = False) -> None:
-    """`written`: to, by this command; who only reads them takes tokgate's own where there is no folder of them here."""
+def add_baselines(parser: argparse.ArgumentParser, *, or_own: bool = False) -> None:
+    """`or_own`: tokgate's own are taken where there is no folder of them here; the command is to say so."""
     here = Path("baselines")
     default, told = here, str(here)
-    if not written and OWN_BASELINES.is_dir():
+    if or_own and OWN_BASELINES.is_dir():
         default, told = (here if here.exists() else OWN_BASELINES), f"{here}, or tokgate's own where there is none here"
     parser.add_argument("--baselines", type=_folder, default=default, metavar="DIR", help=f"default: {told}")
 

@@ -73,10 +73,8 @@ def host_fell(accepted: Iterable[Mapping[str, Any]], machine: Mapping[str, Any])
 
     The probe is a loop of Python's: `accepted` are fingerprints of sessions of the same Python.
     """
-    now, seen = (
-        host_loop_mean_s(machine),
-        [found for entry in accepted if (found := host_loop_mean_s(entry)) is not None],
-    )
+    now = host_loop_mean_s(machine)
+    seen = [found for entry in accepted if (found := host_loop_mean_s(entry)) is not None]
     if now is None or not seen or now <= max(*seen, median(seen) / (1 - _LEAST_FALL)):
         return []
     before = median(seen)

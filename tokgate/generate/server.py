@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import uvicorn
 
@@ -94,8 +94,8 @@ def load(settings: ServiceSettings) -> Loaded:
     return Loaded(model, info)
 
 
-def serve(settings: ServiceSettings) -> int:
-    """Serves until it is told to end; the exit status. Its URL is printed once it is ready."""
+def serve(settings: ServiceSettings, told: TextIO | None = None) -> int:
+    """Serves until it is told to end; the exit status. Once it is ready, its URL is printed to `told` (None: stdout)."""
     try:
         listener = listening(settings.host, settings.port)
     except InputError as error:
@@ -105,7 +105,7 @@ def serve(settings: ServiceSettings) -> int:
     url = url_of(listener)
 
     def announce() -> None:
-        print(url, flush=True)
+        print(url, file=told, flush=True)
         print(f"tokgate: {settings.model} answers POST {url}/generate; Ctrl-C ends it", file=sys.stderr, flush=True)
 
     server = GenerateServer(settings, lambda: load(settings), _vocab_size(Path(settings.model_dir)), announce)
@@ -135,5 +135,14 @@ def _abandon() -> None:
     os._exit(1)
 
 
+def own_stdout() -> TextIO:
+    """Standard output, for what is printed to it alone: engines log there too, vLLM dozens of lines, and from now on to
+    the standard error."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
+
+
 if __name__ == "__main__":
-    sys.exit(serve(ServiceSettings.of(sys.argv[1])))
+    sys.exit(serve(ServiceSettings.of(sys.argv[1]), own_stdout()))

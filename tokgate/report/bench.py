@@ -81,7 +81,7 @@ def _validity(setting: Setting, measures: Measures, health: ClientHealth, fault:
     yield _line("P99 client loop lag (ms):", 1000 * health.loop_lag_p99_s)
     if setting.scheduled:
         yield _line("P99 client schedule lag (ms):", 1000 * health.schedule_lag_p99_s)
-    yield _line("Client:", "kept up" if fault is None else "TOO SLOW")
+    yield _line("Client:", "kept up" if fault is None else "TOO SLOW" if health.is_known else "NOT KNOWN")
     if fault is not None:
         yield f"    {fault}"
     if measures.itl_doubt is not None and "itl" in setting.metrics:

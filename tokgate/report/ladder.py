@@ -30,8 +30,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "answer": ("e2el",),
     "memory": ("peak_gpu_memory", "peak_memory"),
 }
-# Of a session's command what is of its own engine's environment, or of how it was judged: not of every step.
-_NOT_OF_ALL = frozenset({"--perf-pairs", "--perf-python", "--perf-reference", "--perf-set"})
+# Of a session's command what is of every step: the weights, how much is measured, and where things lie.
+_OF_ALL = frozenset({"--perf-model", "--perf-profile", "--perf-baselines", "--perf-cache", "--perf-sessions"})
 Standing = Literal["measured", "INVALID", "not measured"]
 
 
@@ -149,7 +149,7 @@ def _command(step: Step, newest: Sequence[Session]) -> str:
     except ValueError:
         return step.measure
     own = {word.partition("=")[0] for word in step.measure.split()}
-    added = [word for word in options if word.partition("=")[0] not in own | _NOT_OF_ALL]
+    added = [word for word in options if word.partition("=")[0] in _OF_ALL - own]
     return " ".join([step.measure, shlex.join(added)]) if added else step.measure
 
 

@@ -49,7 +49,7 @@ def run_load(load: Load, progress: Callable[[LoadProgress], None] | None = None)
         shares = shares_of(load, queue)
         _allow_files(max(_connections(share) for share in shares), sure=_all_at_once(load))
         if len(shares) > 1:
-            return _result(measure_in_processes(shares, heard))
+            return _whole(_result(measure_in_processes(shares, heard)), load)
 
     async def now() -> float:
         return time.perf_counter()
@@ -72,8 +72,9 @@ def _check(load: Load) -> None:
 
 def _queue(load: Load) -> contextlib.AbstractContextManager[int | None]:
     """Of a closed loop with fewer slots than requests, where several processes send it."""
-    waits = load.starts_s is None and slots_of(load) < len(load.requests)
-    return dealer(len(load.requests)) if waits and load.processes > 1 else contextlib.nullcontext()
+    slots = slots_of(load)
+    waits = load.starts_s is None and slots < len(load.requests)
+    return dealer(len(load.requests)) if waits and min(load.processes, slots) > 1 else contextlib.nullcontext()
 
 
 def _connections(share: Share) -> int:
@@ -133,6 +134,15 @@ def _result(measured: Sequence[Measured]) -> LoadResult:
         peak_concurrency=_peak(open_s),
         health=health(measured),
     )
+
+
+def _whole(result: LoadResult, load: Load) -> LoadResult:
+    """The result, of every request of the load. Raises MeasurementError for any other: it would look complete."""
+    if [record.number for record in result.records] != list(range(len(load.requests))):
+        raise MeasurementError(
+            f"client processes tell of {len(result.records)} requests, and were given {len(load.requests)}, once each"
+        )
+    return result
 
 
 def _peak(open_s: Sequence[tuple[float, float]]) -> int:

@@ -135,6 +135,8 @@ def test_no_process_of_a_closed_loop_waits_for_its_own_share():
 
 def test_there_are_no_more_processes_than_slots(stub):
     assert run_load(load(stub.url, 4, max_concurrency=2, processes=3)).health.processes == 2
+    alone = run_load(load(stub.url, 4, max_concurrency=1, processes=3))
+    assert (alone.health.processes, len(alone.successes), alone.peak_concurrency) == (1, 4, 1)
 
 
 @pytest.mark.parametrize("settings", [{"chat": True}, {"stream": False}, {"stream": False, "chat": True}])

@@ -95,7 +95,7 @@ def load(settings: ServiceSettings) -> Loaded:
 
 
 def serve(settings: ServiceSettings, told: TextIO | None = None) -> int:
-    """Serves until it is told to end; the exit status. Once it is ready, its URL is printed to `told` (None: stdout)."""
+    """Serves until it is told to end; the exit status. Its URL goes to `told` (None: stdout) once it is ready."""
     try:
         listener = listening(settings.host, settings.port)
     except InputError as error:

@@ -10,6 +10,8 @@ from tokgate.metrics import Metric, metrics_of
 from tokgate.scenario import SERVE, Group, Profile, Scenario
 from tokgate.session import Row
 
+# Left out of rounds in which the client was too late to tell it, see Health.itl_doubt.
+_WITHHELD = "p99_itl"
 _Launches = Sequence[Sequence[Mapping[str, float]]]
 
 
@@ -37,7 +39,9 @@ def rows_of(scenario: Scenario, records: Sequence[LaunchRecord]) -> list[Row]:
 
 
 def left_out(group: Group, records: Sequence[LaunchRecord]) -> list[str]:
-    """A note for each metric that has no row, though some rounds have it: it was 0 in the others."""
+    """A note for each metric that has no row, though some rounds have it: it was 0 in the others; and for one whose row
+    is of some rounds alone, since the client could not vouch for the others'.
+    """
     found = {name: _launches(name, records) for name in dict.fromkeys(name for each in records for name in each.rounds)}
     return [
         f"{scenario}: {metric.name} was 0 in {count} of {sum(map(len, launches))} rounds, so it has no row: the others "
@@ -45,6 +49,11 @@ def left_out(group: Group, records: Sequence[LaunchRecord]) -> list[str]:
         for scenario, launches in found.items()
         for metric in _metrics(group)
         if (count := _lacking(metric, launches))
+    ] + [
+        f"{scenario}: {_WITHHELD} is of {count} of {sum(map(len, launches))} rounds alone: in the others the client "
+        "was late itself"
+        for scenario, launches in found.items()
+        if 0 < (count := sum(map(len, _measured(_WITHHELD, launches)))) < sum(map(len, launches))
     ]
 
 

@@ -17,7 +17,7 @@ from tokgate.metrics import Round, ServingRound
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, Traffic
 from tokgate.provenance import telemetry
 from tokgate.result import GroupResult
-from tokgate.samples import faults_of, rows_of
+from tokgate.samples import faults_of, left_out, rows_of
 from tokgate.scenario import Group, Profile, Scenario
 from tokgate.session import Session, validate
 
@@ -133,6 +133,18 @@ def test_rounds_whose_goodput_was_0_are_not_left_out_of_it(goodputs, expected, n
     if notes:
         zero = sum(not goodput for launch in goodputs for goodput in launch)
         assert told[0].startswith(f"{SERVED.id}: goodput was 0 in {zero} of 4 rounds, so it has no row")
+
+
+@pytest.mark.parametrize(("values", "told"), [((2.0, 3.0), 0), ((2.0, None), 1), ((None, None), 0)])
+def test_a_p99_itl_of_some_rounds_alone_is_told_as_such(values, told) -> None:
+    """Of the others the client was late itself: what is left of it may be of one round of many."""
+    figures = [{"ttft": 1.0} if value is None else {"ttft": 1.0, "p99_itl": value} for value in values]
+    records = [LaunchRecord(rounds={SERVED.id: [ServingRound(each) for each in figures]})]
+    assert {row.metric for row in rows_of(SERVED, records)} == {"ttft"} | ({"p99_itl"} if any(values) else set())
+    notes = left_out(SERVED.group, records)
+    assert len(notes) == told
+    if told:
+        assert notes[0].startswith(f"{SERVED.id}: p99_itl is of 1 of 2 rounds alone")
 
 
 def test_a_gated_metric_that_a_round_lacks_is_a_fault() -> None:

@@ -1,0 +1,108 @@
+"""A child that hangs is ended, one that cannot be is told, and one that is slow is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.children import script
+from tests.unit.gone import is_gone
+from tokgate import child as child_module
+from tokgate.child import Child, ChildError, Event, run_child
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_child_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    """An engine that waits for a kernel that never ends must not hold the gate for ever."""
+    body = """
+        import subprocess
+        grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print("the last thing it said", file=sys.stderr, flush=True)
+        emit({"event": "up", "pids": [os.getpid(), grandchild.pid]})
+        time.sleep(600)
+    """
+    heard: list[Event] = []
+    with pytest.raises(ChildError) as error:
+        run_child(script(tmp_path, body), heard.append, silence_s=2.0)
+    assert "reported nothing for 2 s after its event 'up'" in str(error.value)
+    assert "the last thing it said" in error.value.tail
+    assert all(is_gone(pid) for pid in heard[0]["pids"])
+
+
+def test_a_child_that_never_says_a_word_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(ChildError, match=r"nothing for 0\.5 s from its start on"):
+        run_child(script(tmp_path, "time.sleep(600)"), lambda event: None, silence_s=0.5)
+
+
+@pytest.fixture
+def deathless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is killed lives on, as a process does that waits inside the driver; patience with it is short.
+
+    A child stops itself for that: one that runs would see that it was left, and end.
+    """
+    killed: set[int] = set()
+    monkeypatch.setattr(os, "killpg", lambda group, number: killed.add(group))
+    monkeypatch.setattr(child_module, "_DEATH_S", 0.5)
+    yield
+    monkeypatch.undo()
+    for group in killed:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(group, 0)
+
+
+@pytest.mark.usefixtures("deathless")
+def test_a_child_that_does_not_die_is_told_and_left(tmp_path: Path) -> None:
+    """The kernel kills nothing that waits inside a driver: the locks must not be held as long as that does."""
+    body = 'print("its last word", flush=True); emit({"event": "up", "pid": os.getpid()}); os.kill(os.getpid(), 19)'
+    heard: list[Event] = []
+    with Child(script(tmp_path, body)) as child:
+        with pytest.raises(ChildError) as error:
+            child.hear(heard.append, silence_s=2.0)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 0.4, "it was waited for once"
+    assert "reported nothing for 2 s after its event 'up'" in str(error.value)
+    assert f"does not die (process {heard[0]['pid']} is still there 0.5 s later" in str(error.value)
+    assert "look at dmesg" in str(error.value)
+    assert (error.value.returncode, error.value.tail) == (None, "its last word")
+
+
+@pytest.mark.usefixtures("deathless")
+def test_a_child_that_does_not_die_is_left_for_what_its_listener_raised(tmp_path: Path) -> None:
+    def listen(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_child(script(tmp_path, 'emit({"event": "up"}); os.kill(os.getpid(), 19)'), listen)
+
+
+def test_prints_are_no_sign_of_life(tmp_path: Path) -> None:
+    body = "\nwhile True:\n    os.write(2, b'working\\n'); time.sleep(0.05)"
+    with pytest.raises(ChildError, match="reported nothing"):
+        run_child(script(tmp_path, body), lambda event: None, silence_s=1.0)
+
+
+def test_a_child_that_says_it_is_done_and_stays_is_stopped(tmp_path: Path) -> None:
+    body = 'emit({"event": "done"}); os.close(1); time.sleep(600)'
+    with pytest.raises(ChildError, match="after its event 'done'"):
+        run_child(script(tmp_path, body), lambda event: None, silence_s=2.0)
+
+
+def test_a_slow_child_that_reports_is_left_alone(tmp_path: Path) -> None:
+    body = """
+        for number in range(8):
+            time.sleep(0.5)
+            emit({"event": "round"})
+        emit({"event": "done"})
+    """
+    heard: list[Event] = []
+    run_child(script(tmp_path, body), heard.append, silence_s=3.0)
+    assert len(heard) == 9

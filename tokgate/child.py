@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tokgate.killing import kill_group, undying
 from tokgate.rootcause import with_cause
 
 Event = dict[str, Any]
@@ -33,8 +34,6 @@ _TAIL_BYTES = 4000
 _SEARCHED_BYTES = 1 << 20
 _POLL_S = 0.02
 _LOOK_S = 0.2
-# A killed process of a GPU takes some seconds to give its memory back. One that is stuck in the driver never dies.
-_DEATH_S = 60.0
 
 
 class ChildError(Exception):
@@ -84,7 +83,7 @@ class Child:
         )
         self._last: Event = {}
         self._begun = b""
-        self._death_s = _DEATH_S
+        self._patience_s: float | None = None
 
     def __enter__(self) -> Child:
         return self
@@ -152,7 +151,7 @@ class Child:
         try:
             yield
         except _SilentError:
-            ended = "was stopped" if self._kill() else _undying(self._process.pid)
+            ended = "was stopped" if self._kill() else undying(self._process.pid)
             after = f"after its event {self._last['event']!r}" if self._last else "from its start on"
             tail = _tail(self._printed)
             raise ChildError(
@@ -166,11 +165,8 @@ class Child:
         """Ends it with its process group. False where it does not die, for which it is waited once."""
         child = self._process
         if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(self._death_s)
-            self._death_s = 0.0
+            kill_group(child, self._patience_s)
+            self._patience_s = 0.0
         for pipe in filter(None, (child.stdin, child.stdout)):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -282,11 +278,6 @@ def _tail(printed: IO[bytes], most_bytes: int = _TAIL_BYTES) -> str:
     size = printed.seek(0, os.SEEK_END)
     printed.seek(max(0, size - most_bytes))
     return printed.read().decode("utf-8", "replace").strip()
-
-
-def _undying(pid: int) -> str:
-    seen = f"was killed, but does not die (process {pid} is still there {_DEATH_S:g} s later, as if inside a driver)"
-    return f"{seen}; look at dmesg (Xid errors, a GPU that fell off the bus), and restart the host"
 
 
 def _ending(returncode: int) -> str:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.children import script
 from tests.unit.gone import is_gone
-from tokgate import child as child_module
 from tokgate.child import Child, ChildError, Event, run_child
 
 pytestmark = pytest.mark.unit
@@ -39,24 +34,6 @@ def test_a_child_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> N
 def test_a_child_that_never_says_a_word_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(ChildError, match=r"nothing for 0\.5 s from its start on"):
         run_child(script(tmp_path, "time.sleep(600)"), lambda event: None, silence_s=0.5)
-
-
-@pytest.fixture
-def deathless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is killed lives on, as a process does that waits inside the driver; patience with it is short.
-
-    A child stops itself for that: one that runs would see that it was left, and end.
-    """
-    killed: set[int] = set()
-    monkeypatch.setattr(os, "killpg", lambda group, number: killed.add(group))
-    monkeypatch.setattr(child_module, "_DEATH_S", 0.5)
-    yield
-    monkeypatch.undo()
-    for group in killed:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(group, 0)
 
 
 @pytest.mark.usefixtures("deathless")

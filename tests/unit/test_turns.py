@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gone import is_gone
-from tokgate import child
+from tokgate import killing
 from tokgate.errors import MeasurementError
 from tokgate.launch import Turns, run_launch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
@@ -116,7 +116,7 @@ def test_a_worker_that_waits_for_its_turn_ends_with_a_run_that_is_broken_off(tmp
 
 def test_a_worker_that_does_not_die_fails_its_launch_and_is_left(tmp_path: Path, monkeypatch) -> None:
     """As one that waits inside the driver: nobody waits for it with the locks held."""
-    monkeypatch.setattr(child, "_DEATH_S", 0.5)
+    monkeypatch.setattr(killing, "DEATH_S", 0.5)
     with monkeypatch.context() as patched:
         patched.setattr(os, "killpg", lambda group, number: None)
         with pytest.raises(MeasurementError, match=r"the vllm worker failed: .* does not die .*look at dmesg"):

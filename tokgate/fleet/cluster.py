@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tokgate import killing
 from tokgate.errors import InputError
 from tokgate.fleet import task
 from tokgate.fleet.task import Answer, Order
@@ -25,6 +26,8 @@ _AT_FULL_PRIORITY = {"env_vars": {"RAY_worker_niceness": "0"}}
 _GRACE_S = 120.0
 _CANCEL_S = 40.0
 _CONNECT_S = 10.0
+# A node's own tokgate is for its pytest, and may be where Ray's Python does not look.
+CARRIED = (task, killing)
 _ANSI = re.compile(r"\x1b\[\d*m")
 
 
@@ -146,12 +149,13 @@ def connect(address: str) -> Iterator[Cluster]:
                 f"--ray {address}: no Ray cluster can be reached there: {_words(error)}; this machine must be of the "
                 f"cluster too: ray start --address=HOST:PORT --num-cpus=0"
             ) from None
-        # By value: a node's own tokgate is for its pytest, and may be where Ray's Python does not look.
-        ray.cloudpickle.register_pickle_by_value(task)
+        for module in CARRIED:
+            ray.cloudpickle.register_pickle_by_value(module)
         try:
             yield Cluster(ray)
         finally:
-            ray.cloudpickle.unregister_pickle_by_value(task)
+            for module in CARRIED:
+                ray.cloudpickle.unregister_pickle_by_value(module)
             ray.shutdown()
 
 

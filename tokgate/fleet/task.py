@@ -1,14 +1,13 @@
 """What runs on a node, in a Ray task: pytest in the node's own checkout, and what it left. Standard library alone.
 
-The code of this module is carried to the node by value, so that nothing there need be importable by Ray; which
-tokgate measures is decided by the checkout alone.
+The code of this module, and of what it imports of tokgate, is carried to the node by value (fleet/cluster.py), so that
+nothing there need be importable by Ray; which tokgate measures is decided by the checkout alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tokgate.killing import kill_group, undying
 
 # Under a checkout: what runs of a fleet leave on the node, sessions and logs, for whoever looks there later.
 FOLDER = ".tokgate/fleet"
@@ -82,14 +83,12 @@ def run(order: Order) -> Answer:
     log, sessions = folder / "pytest.log", folder / "sessions"
     started_s = time.monotonic()
     try:
-        status = _pytest([*argv, f"--perf-sessions={sessions}"], checkout, log, order.timeout_s)
+        status, reason = _pytest([*argv, f"--perf-sessions={sessions}"], checkout, log, order.timeout_s)
     except OSError as error:
         return Answer(None, f"{python} cannot be run: {error.strerror}; name an interpreter of the node: --python PATH")
     return Answer(
         status=status,
-        reason=""
-        if status is not None
-        else f"it had not ended after {order.timeout_s:g} s (--timeout); it was stopped",
+        reason=reason,
         sessions=tuple(path.read_bytes() for path in sorted(sessions.glob("*.json"))),
         log=str(log),
         tail=_tail(log),
@@ -100,8 +99,8 @@ def run(order: Order) -> Answer:
     )
 
 
-def _pytest(argv: list[str], checkout: Path, log: Path, timeout_s: float) -> int | None:
-    """pytest's status; None after the timeout. Whatever happens, nothing of it runs on."""
+def _pytest(argv: list[str], checkout: Path, log: Path, timeout_s: float) -> tuple[int | None, str]:
+    """pytest's status; after the timeout None, and what to say of that. Whatever happens, it is stopped."""
     env = {name: value for name, value in os.environ.items() if name != _RAYS_OWN and not name.startswith("RAY_")}
     deadline_s = time.monotonic() + timeout_s
     with log.open("wb") as printed:
@@ -110,24 +109,24 @@ def _pytest(argv: list[str], checkout: Path, log: Path, timeout_s: float) -> int
             start_new_session=True,
         )  # fmt: skip
     try:
-        while process.poll() is None:
-            if time.monotonic() > deadline_s:
-                return None
+        while (status := process.poll()) is None and time.monotonic() <= deadline_s:
             # Short enough for Ray's interrupt, which a longer wait in C would not hear.
             time.sleep(_POLL_S)
-        return process.returncode
     finally:
-        _stop(process)
+        has_ended = _stop(process)
+    if status is not None:
+        return status, ""
+    ended = "was stopped" if has_ended else undying(process.pid)
+    return None, f"it had not ended after {timeout_s:g} s (--timeout); it {ended}"
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> bool:
+    """Ends it with its group, in order if it lets itself be told. False where it does not die."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return kill_group(process)
 
 
 def _tail(log: Path) -> str:

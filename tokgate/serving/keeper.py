@@ -6,7 +6,8 @@ at once. Processes that the server leaves behind become the keeper's children (P
 missed, whatever session it is in: an engine that outlives its server holds the GPU's memory. Standard library alone.
 
 PLAN is JSON: the `command`, its `environment`, its `log`, and the `cpus` it may run on (null: all). On the pipe "stop
-SECONDS" says how long SIGTERM is given. The exit status is the server's, 128 and the signal where one ended it.
+SECONDS" says how long SIGTERM is given. The exit status is the server's, 128 and the signal where one ended it. On
+standard output stand the pids of those that were killed and had not died a minute later.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ import sys
 import time
 from typing import Any
 
+from tokgate.killing import DEATH_S
 from tokgate.machine import processes
 from tokgate.machine.files import REAL_ROOT
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_S = 0.1
 _POLL_S = 0.02
-# Processes in the kernel's hands (a driver's, a disk's) die when it lets them; then whoever waits should be told.
-_KILL_S = 30.0
 
 
 def main(argv: list[str]) -> int:
@@ -50,7 +50,9 @@ def main(argv: list[str]) -> int:
     try:
         _keep(server)
     finally:
-        _kill_family(server)
+        left = _kill_family(server)
+        with contextlib.suppress(OSError):
+            os.write(1, " ".join(map(str, sorted(left))).encode())
     status = server.poll()
     return 1 if status is None else status if status >= 0 else 128 - status
 
@@ -70,17 +72,20 @@ def _keep(server: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _kill_family(server: subprocess.Popen[bytes]) -> None:
-    """Every process that descends from this one, until there is none. Zombies are reaped as they come."""
-    deadline_s = time.monotonic() + _KILL_S
-    while time.monotonic() < deadline_s:
+def _kill_family(server: subprocess.Popen[bytes]) -> frozenset[int]:
+    """Every process that descends from this one, until there is none, or a minute is over: what is left then.
+
+    Zombies are reaped as they come.
+    """
+    deadline_s = time.monotonic() + DEATH_S
+    while True:
         family = processes.descendants(processes.scan(REAL_ROOT), os.getpid())
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _reap(server)
-        if not family:
-            return
+        if not family or time.monotonic() > deadline_s:
+            return family
         time.sleep(_POLL_S)
 
 

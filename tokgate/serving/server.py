@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from tokgate.errors import MeasurementError
+from tokgate.killing import DEATH_S, kill_group, undying
 from tokgate.machine.memory import descendants_peak_rss_bytes
 from tokgate.serving.vllm_cli import GO_ON, HOLD, IMPORTED
 
@@ -27,7 +28,7 @@ _TAIL_BYTES = 4000
 # vLLM needs some seconds to end its engine's processes in order.
 TERM_S = 20.0
 # Above the keeper's own patience with processes that do not die.
-_KEEPER_S = 40.0
+_KEEPER_S = DEATH_S + 10.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Server:
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "tokgate.serving.keeper", json.dumps(plan)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             start_new_session=True,
         )
         return self
@@ -81,7 +82,8 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        with told_after(error):
+            self.stop()
 
     def wait_imported(self, timeout_s: float) -> None:
         """Of one that is held. Raises MeasurementError, with the log's end, where it has not by then."""
@@ -141,7 +143,10 @@ class Server:
             return "(there is no log)"
 
     def stop(self) -> None:
-        """Takes it down with all its processes, in order if it lets itself be told. May be called again."""
+        """Takes it down with all its processes, in order if it lets itself be told. May be called again.
+
+        Raises MeasurementError where one of them does not die, which is then left as it is.
+        """
         keeper = self._keeper
         if keeper is None:
             return
@@ -154,15 +159,11 @@ class Server:
         try:
             keeper.wait(self._term_s + _KEEPER_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(keeper.pid, signal.SIGKILL)
-            keeper.wait()
+            kill_group(keeper)
         with contextlib.suppress(OSError):
             keeper.stdin.close()
-        if keeper.returncode < 0:
-            # It could not end what it kept, and that is of its process group.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(keeper.pid, signal.SIGKILL)
+        if left := _left_by(keeper):
+            raise MeasurementError(f"the server {undying(*left)}")
 
     def _is_healthy(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self._command.port, timeout=_ANSWER_S)
@@ -180,6 +181,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def told_after(error: BaseException | None) -> Iterator[None]:
+    """For what clears up while `error` is being raised, if any: a MeasurementError then is printed, and does not take
+    the place of the reason for which all this ends."""
+    try:
+        yield
+    except MeasurementError as fault:
+        if error is None:
+            raise
+        print(f"tokgate: {fault}", file=sys.stderr, flush=True)
+
+
+def _left_by(keeper: subprocess.Popen[bytes]) -> list[int]:
+    """What was killed and lives on, by the keeper's word, or the keeper itself."""
+    assert keeper.stdout is not None
+    with keeper.stdout as told:
+        if keeper.returncode is None:
+            return [keeper.pid]
+        if keeper.returncode < 0:
+            # It could not end what it kept, and that is of its process group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(keeper.pid, signal.SIGKILL)
+        return [int(pid) for pid in told.read().split()]
 
 
 def _ending(status: int) -> str:

@@ -48,7 +48,7 @@ from tokgate.serving.generate_server import ServedText, ask_once, generate_comma
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.remote import target_of
 from tokgate.serving.served_model import ServedModel
-from tokgate.serving.server import Server, ServerCommand, free_port
+from tokgate.serving.server import Server, ServerCommand, free_port, told_after
 from tokgate.serving.server_metrics import MetricsWatch
 from tokgate.serving.traffic import PATH, WARMUP_TOKENS, Loads
 from tokgate.serving.users.planned import crowd_of
@@ -105,16 +105,21 @@ class ServingLaunch(Launch):
     def _start(self) -> str:
         plan = self._plan
         if plan.device == "gpu":
-            self._held.callback(_await_free_gpus, plan.gpus)
+            self._held.push(self._await_free_gpus)
         if self._waiting is not None:
             self._process = self._waiting
-            self._held.callback(self._process.stop)
+            self._held.push(self._process)
             self._process.go_on()
         else:
             command = _command(plan, self._folder(), self._cores.server if self._cores else None)
             self._process = self._held.enter_context(Server(command))
         self._process.wait_ready(_START_SHARE * plan.silence_s)
         return self._process.base_url
+
+    def _await_free_gpus(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
+        with told_after(error), driver_session() as nvml:
+            await_free(nvml, visible_devices(nvml, os.environ)[: self._plan.gpus], when="after the server ended")
 
     def _check_accuracy(self) -> None:
         if not isinstance(self._engine, ServedText):
@@ -260,12 +265,6 @@ def _command(plan: LaunchPlan, folder: Path, cpus: frozenset[int] | None) -> Ser
     log.parent.mkdir(parents=True, exist_ok=True)
     make = server_command if plan.engine == SERVE else generate_command
     return make(plan, free_port(), log, cpus)
-
-
-def _await_free_gpus(count: int) -> None:
-    """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
-    with driver_session() as nvml:
-        await_free(nvml, visible_devices(nvml, os.environ)[:count], when="after the server ended")
 
 
 def _listed(**cpus: frozenset[int]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tokgate.fleet import task
+from tokgate.fleet.cluster import CARRIED
 from tokgate.fleet.task import Answer, Order, carried, run
 
 pytestmark = pytest.mark.unit
@@ -95,6 +97,26 @@ def test_a_run_that_takes_too_long_is_stopped(checkout: Path) -> None:
     assert "--timeout" in found.reason
     if (checkout / "pid").exists():  # a busy machine may not have come as far
         assert not psutil.pid_exists(int((checkout / "pid").read_text()))
+
+
+@pytest.mark.usefixtures("deathless")
+def test_a_run_that_does_not_die_is_told_and_left(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits inside a driver would hold the node for ever."""
+    monkeypatch.setattr(task, "_STOP_S", 0.1)
+    script(checkout, "import os; print(os.getpid(), flush=True); os.kill(os.getpid(), 19)")
+    found = ask(checkout, timeout_s=2)
+    assert found.status is None
+    assert found.reason.startswith(
+        f"it had not ended after 2 s (--timeout); it was killed, but does not die (process {found.tail} is still there"
+    )
+    assert "look at dmesg" in found.reason
+
+
+def test_all_that_it_needs_of_tokgate_is_carried_with_it() -> None:
+    """On the node Ray may find no tokgate."""
+    needed = {str(getattr(value, "__module__", "")) for module in CARRIED for value in vars(module).values()}
+    assert {name for name in needed if name.startswith("tokgate")} == {module.__name__ for module in CARRIED}
+    assert task.__name__ in {module.__name__ for module in CARRIED}
 
 
 def test_a_run_ends_with_the_worker_that_started_it(checkout: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +22,15 @@ signal.signal(signal.SIGTERM, signal.{})
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open({!r}, "w").close()
 time.sleep(600)
+"""
+
+
+# A keeper whose SIGKILL ends nothing, as where processes wait inside a driver.
+POWERLESS = """
+import os, sys
+from tokgate.serving import keeper
+os.kill, keeper.DEATH_S = lambda pid, number: None, 0.5
+sys.exit(keeper.main(sys.argv[1:]))
 """
 
 
@@ -39,3 +51,23 @@ def test_it_ends_with_the_status_of_its_server_whatever_ended_that(tmp_path: Pat
         finally:
             keeper.kill()
     assert keeper.returncode == status
+
+
+def test_those_that_do_not_die_are_told_and_left(tmp_path: Path) -> None:
+    """It must not wait for them for ever, and whoever waits for it must hear of them."""
+    own = tmp_path / "pid"
+    code = f"import os, time; open({str(own)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    plan = {"command": [sys.executable, "-c", code], "environment": {}, "log": str(tmp_path / "log"), "cpus": None}
+    argv = [sys.executable, "-c", POWERLESS, json.dumps(plan)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
+        try:
+            deadline_s = time.monotonic() + 30.0
+            while not own.exists() or not own.read_text():
+                assert time.monotonic() < deadline_s, "the server did not start"
+                time.sleep(0.02)
+            told, _ = keeper.communicate(timeout=30)
+        finally:
+            keeper.kill()
+            with contextlib.suppress(ProcessLookupError, ValueError, OSError):
+                os.kill(int(own.read_text()), signal.SIGKILL)
+    assert (told, keeper.returncode) == (own.read_text(), 1)

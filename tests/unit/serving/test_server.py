@@ -17,6 +17,7 @@ import pytest
 
 from tests.unit.serving.fakes import fake_python
 from tokgate.errors import MeasurementError
+from tokgate.serving import server as server_module
 from tokgate.serving.server import HOST, Server, ServerCommand, free_port
 
 pytestmark = pytest.mark.unit
@@ -175,6 +176,50 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with Server(command(tmp_path, before=before), term_s=0.2):
         assert until(lambda: own.exists() and bool(own.read_text()))
     assert is_gone(int(own.read_text()))
+
+
+def stopped_keeper(folder: Path) -> int:
+    """The pid of the keeper of the server that wrote its own there."""
+    assert until(lambda: (folder / "pid").exists() and bool((folder / "pid").read_text()))
+    keeper = psutil.Process(int((folder / "pid").read_text())).parent()
+    assert keeper is not None
+    keeper.suspend()
+    return keeper.pid
+
+
+@pytest.mark.usefixtures("deathless")
+def test_one_that_does_not_die_is_told_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel kills nothing that waits inside a driver: the locks must not be held as long as that does."""
+    monkeypatch.setattr(server_module, "_KEEPER_S", 0.1)
+    before = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+    server = Server(command(tmp_path, before=before), term_s=0.1)
+    with pytest.raises(MeasurementError) as told, server:
+        keeper = stopped_keeper(tmp_path)
+    assert str(told.value).startswith(
+        f"the server was killed, but does not die (process {keeper} is still there 0.5 s later"
+    )
+    server.stop()
+
+
+@pytest.mark.usefixtures("deathless")
+def test_that_it_does_not_die_hides_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module, "_KEEPER_S", 0.1)
+    before = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+    with pytest.raises(ZeroDivisionError), Server(command(tmp_path, before=before), term_s=0.1):
+        stopped_keeper(tmp_path) / 0
+    assert "tokgate: the server was killed, but does not die" in capfd.readouterr().err
+
+
+def test_what_its_keeper_could_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = tmp_path / "keeper"
+    keeper.write_text("#!/bin/sh\nread order\nprintf '4711 4712'\n")
+    keeper.chmod(0o755)
+    server = Server(command(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(keeper))
+    with pytest.raises(MeasurementError, match=r"processes 4711, 4712 are still there .*; look at dmesg"), server:
+        pass
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(1)"])

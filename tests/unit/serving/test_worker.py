@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tokgate.machine.watch import Watched, open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
 from tokgate.serving.crosscheck import BothClients, CrossCheck
 from tokgate.serving.load import LoadResult
+from tokgate.serving.vllm_cli import TOLD
 from tokgate.serving.worker import ServingLaunch
 from tokgate.stub.process import running
 
@@ -70,6 +72,12 @@ def test_every_row_is_measured_on_one_server_and_every_token_is_accounted_for(tm
     assert not record.unequal
     assert record.engine["client_cpus"] != record.engine["server_cpus"]
     assert (tmp_path / "logs" / "server.log").read_text().startswith("fake vLLM starts")
+
+
+def test_what_its_server_says_it_chose_is_recorded(tmp_path: Path) -> None:
+    told = {"environment": "VLLM_USE_FLASHINFER_SAMPLER=0", "async_scheduling": "False"}
+    engine = launch(tmp_path, before=f"print({TOLD + json.dumps(told)!r}, flush=True)").engine
+    assert {name: engine[name] for name in told} == told
 
 
 def test_failed_requests_are_counted_by_kind_and_leave_no_figure(tmp_path: Path) -> None:

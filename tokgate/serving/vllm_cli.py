@@ -4,6 +4,9 @@ That command asks for the version of a distribution named vllm; vLLM's build for
 answer is that one's version with "+cpu", as vLLM itself puts it (vllm/platforms). Standard library and vLLM alone; the
 engine's processes, which are spawned, import this module again.
 
+A server says in its log, in a line that begins with TOLD, what its configuration came to and which of vLLM's variables
+it was given: its own words on that differ from version to version, and leave most of it out.
+
 With HOLD in its environment, a folder, it imports what it will need, says so by a file there, and goes on when another
 file is there, which holds the port: it is started while another server has the machine. Without that folder, or the
 process that started it, nobody will tell it.
@@ -12,15 +15,20 @@ process that started it, nobody will tell it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.metadata
+import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 HOLD = "TOKGATE_HOLD"
 IMPORTED, GO_ON = "imported", "go-on"
+TOLD = "tokgate: the server chose "
 # Of a version that keeps them elsewhere, less is imported early.
 _EARLY = ("vllm.entrypoints.cli.serve", "vllm.entrypoints.openai.api_server", "vllm.v1.engine.async_llm")
 _LOOK_S = 0.05
@@ -51,10 +59,39 @@ def hold(folder: Path) -> list[str]:
     return [f"--port={port}" if word.startswith("--port=") else word for word in sys.argv]
 
 
+def tell_choices(arguments: Any, environ: Mapping[str, str], known: frozenset[str]) -> None:
+    """Has what the class `arguments` (vLLM's EngineArgs) makes its configuration of be told, JSON behind TOLD.
+
+    `environ`: the variables as they were before vLLM, which sets some for itself, was loaded; `known`: those it reads.
+    """
+    from tokgate.engines.vllm_choices import read_back, variables
+
+    create = arguments.create_engine_config
+
+    @functools.wraps(create)
+    def telling(*given: Any, **named: Any) -> Any:
+        config = create(*given, **named)
+        chosen = {"environment": variables(environ, known)}
+        with contextlib.suppress(Exception):  # recorded, never a reason not to serve: these are vLLM's internals
+            chosen |= read_back(config)
+        print(f"{TOLD}{json.dumps(chosen)}", flush=True)
+        return config
+
+    arguments.create_engine_config = telling
+
+
 if __name__ == "__main__":
     importlib.metadata.version = _version
+    given = dict(os.environ)
     if folder := os.environ.pop(HOLD, ""):
         sys.argv = hold(Path(folder))
     from vllm.entrypoints.cli.main import main
 
+    if sys.argv[1:2] == ["serve"]:
+        # A version that keeps them elsewhere is served untold.
+        with contextlib.suppress(ImportError, AttributeError):
+            from vllm import envs
+            from vllm.engine.arg_utils import EngineArgs
+
+            tell_choices(EngineArgs, given, frozenset(envs.environment_variables))
     main()

@@ -30,6 +30,7 @@ class Pool:
         self._rests = Rests()
         self._idle: list[Connection] = []
         self._refusals = 0
+        self._first_refusal = ""
 
     @property
     def is_gone(self) -> bool:
@@ -38,7 +39,7 @@ class Pool:
 
     @property
     def gone_because(self) -> str:
-        return f"not sent: the last {self._refusals} connections were refused"
+        return f"not sent: the last {self._refusals} connections were refused, the first of them: {self._first_refusal}"
 
     async def open(self, count: int) -> None:
         """Makes it `count` idle connections, or as many as can be had."""
@@ -71,7 +72,9 @@ class Pool:
             raise RefusedError(self.gone_because)
         try:
             connection = await connect(self._target, self._timeout_s, self._tls, self._rests)
-        except RefusedError:
+        except RefusedError as error:
+            if not self._refusals:
+                self._first_refusal = str(error)
             self._refusals += 1
             if self.is_gone:
                 self._on_gone()

@@ -6,16 +6,20 @@ import os
 import signal
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
 from serving.loads import load, raw_server, read_request
 from serving.streams import DATA, HEAD, RESPONSE, chunk, event
 from tokgate.serving.client import run_load
+from tokgate.serving.clientprocess import measure_in_processes
 from tokgate.serving.connection import Connection
+from tokgate.serving.dealer import dealer
 from tokgate.serving.driver import Driver
 from tokgate.serving.measures import measure
 from tokgate.serving.record import Failure
+from tokgate.serving.share import shares_of
 from tokgate.stub.faults import INSTEAD, MID_STREAM, STATUSES, THROUGHOUT
 from tokgate.stub.process import running
 
@@ -85,6 +89,36 @@ def test_a_server_that_is_not_there_fails_every_request():
         assert "refused" in result.records[0].detail
         assert result.duration_s > 0
         assert result.client_fault() is None
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_server_that_is_gone_before_the_first_request_is_told_with_why(processes):
+    """Where all connections are opened at once no request has a refusal of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    asked = load(f"http://127.0.0.1:{port}", 200, max_concurrency=100, processes=processes)
+    (failures,) = measure(run_load(asked), asked.requests).failures
+    assert (failures.kind, failures.count) == (Failure.REFUSED, 200)
+    row = f"not sent: the last {100 // processes} connections were refused, the first of them: "
+    assert failures.first.startswith(f"{row}no connection to 127.0.0.1:{port}: ")
+
+
+def test_a_client_process_that_gives_up_ends_the_run_and_says_why():
+    """It drains the queue that it shares, which is told as not sent; another process ends what it has begun."""
+    with running("--ttft-ms", "300", "--itl-ms", "1") as stub, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.close()
+        asked = load(stub.url, 100, max_concurrency=50, processes=2)
+        with dealer(len(asked.requests)) as queue:
+            well, refused = shares_of(asked, queue)
+            refused = replace(refused, target=replace(refused.target, port=port))
+            records = {record.number: record for each in measure_in_processes([well, refused], None, lambda: None)
+                       for record in each.records}  # fmt: skip
+    assert sorted(records) == list(range(100))
+    failed = [record for record in records.values() if record.failure is not None]
+    assert len(failed) >= 50
+    assert {record.failure for record in failed} == {Failure.REFUSED}
+    assert all(f"no connection to 127.0.0.1:{port}: " in record.detail for record in failed)
 
 
 def test_the_rest_of_a_schedule_is_not_waited_for_once_the_server_is_gone():

@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -47,13 +47,17 @@ def _serve(args: argparse.Namespace) -> int:
     from tokgate.commands import bench_asked
     from tokgate.report import bench as report
     from tokgate.serving import result_file
+    from tokgate.serving.endpoint import metrics_page
     from tokgate.serving.measures import measure
+    from tokgate.serving.speculation import SpeculationWatch
 
     target = bench_asked.endpoint(args, os.environ.get("OPENAI_API_KEY"))
     setting, goodput_ms = bench_asked.setting(args), bench_asked.goodput_ms(args.goodput)
     setting, sent = _prepared(args, target, setting)
-    result = _driven(args, target, setting, sent)
+    counters = SpeculationWatch(metrics_page(target))
+    result = _driven(args, target, setting, sent, counters.start)
     ended = datetime.now()
+    speculation = counters.stop()
 
     measures = measure(result, sent, goodput_ms)
     fault = _client_fault(result)
@@ -61,9 +65,9 @@ def _serve(args: argparse.Namespace) -> int:
     if args.save_result or args.append_result:
         # Before anything is printed, to a reader who may have left.
         path = Path(args.result_dir or ".") / (args.result_filename or result_file.file_name(setting, ended))
-        data = result_file.to_json(setting, measures, result, sent, ended, fault, detailed=args.save_detailed)
+        data = result_file.to_json(setting, measures, result, sent, ended, fault, args.save_detailed, speculation)
         result_file.write(data, path, append=args.append_result)
-    print("\n".join(report.table(setting, measures, result.health, fault)))
+    print("\n".join(report.table(setting, measures, result.health, fault, speculation)))
     for note in report.notes(sent, result, counted=args.backend != "openai-chat"):
         print(f"note: {note}", file=sys.stderr)
     if path is not None:
@@ -108,7 +112,13 @@ def _prepared(args: argparse.Namespace, target: Target, setting: Setting) -> tup
     return replace(setting, model=model.root, tokenizer=name), sent
 
 
-def _driven(args: argparse.Namespace, target: Target, setting: Setting, sent: Sequence[Request]) -> LoadResult:
+def _driven(
+    args: argparse.Namespace,
+    target: Target,
+    setting: Setting,
+    sent: Sequence[Request],
+    on_begin: Callable[[], None],
+) -> LoadResult:
     from tokgate.commands.bench_asked import starts_s
     from tokgate.report.bench import open_progress
     from tokgate.serving.client import run_load
@@ -128,4 +138,4 @@ def _driven(args: argparse.Namespace, target: Target, setting: Setting, sent: Se
         keep_text=args.save_detailed,
     )
     with open_progress(quiet=args.disable_tqdm) as progress:
-        return run_load(load, progress)
+        return run_load(load, progress, on_begin)

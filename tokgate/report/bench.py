@@ -13,6 +13,7 @@ from tokgate.serving.measures import Measures, Statistics
 from tokgate.serving.request import Request
 from tokgate.serving.result_file import shown, shown_metrics
 from tokgate.serving.setting import Setting
+from tokgate.serving.speculation import Speculation
 
 if TYPE_CHECKING:
     from tokgate.serving.client import LoadProgress
@@ -31,11 +32,19 @@ _METRICS = {
 }
 
 
-def table(setting: Setting, measures: Measures, health: ClientHealth, fault: str | None) -> list[str]:
+def table(
+    setting: Setting,
+    measures: Measures,
+    health: ClientHealth,
+    fault: str | None,
+    speculation: Speculation | None = None,
+) -> list[str]:
     """The lines of the result. Labels and their order are those of `vllm bench serve`; tokgate's own come last."""
     lines = [_heading("Serving Benchmark Result", "="), *_totals(setting, measures)]
     for name, of in shown_metrics(setting, measures).items():
         lines += _latency(name, of, setting.percentiles)
+    if speculation is not None:
+        lines += _speculation(speculation)
     lines += _validity(setting, measures, health, fault)
     return [*lines, "=" * _WIDTH]
 
@@ -66,6 +75,19 @@ def _latency(name: str, of: Statistics | None, percentiles: Sequence[float]) -> 
     yield _line(f"Median {short} (ms):", of.median if of else None)
     for percentile in percentiles:
         yield _line(f"P{shown(percentile)} {short} (ms):", of.percentiles[percentile] if of else None)
+
+
+def _speculation(of: Speculation) -> Iterator[str]:
+    yield _heading("Speculative Decoding", "-")
+    yield _line("Acceptance rate (%):", of.acceptance_pct)
+    yield _line("Acceptance length:", of.acceptance_length)
+    yield _line("Drafts:", of.drafts)
+    yield _line("Draft tokens:", of.draft_tokens)
+    yield _line("Accepted tokens:", of.accepted_tokens)
+    if of.acceptance_at:
+        yield "Per-position acceptance (%):"
+    for position, share in enumerate(of.acceptance_at):
+        yield _line(f"  Position {position}:", share * 100)
 
 
 def _validity(setting: Setting, measures: Measures, health: ClientHealth, fault: str | None) -> Iterator[str]:

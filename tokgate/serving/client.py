@@ -35,10 +35,15 @@ class LoadProgress:
     elapsed_s: float
 
 
-def run_load(load: Load, progress: Callable[[LoadProgress], None] | None = None) -> LoadResult:
+def run_load(
+    load: Load,
+    progress: Callable[[LoadProgress], None] | None = None,
+    on_begin: Callable[[], None] = lambda: None,
+) -> LoadResult:
     """Sends the load and waits for its end. Blocks; not for use inside a running event loop.
 
     `progress` is called a few times a second, in the middle of measuring: it should take well under a millisecond.
+    `on_begin` is called once, after the warm-up and just before the first request; it may take a second.
     Ctrl-C ends the load early and in order: what was open or not yet sent is recorded as cancelled. Raises InputError
     for a load that cannot be sent, MeasurementError where this machine does not allow so many connections as its slots
     may need or a client process dies.
@@ -49,12 +54,13 @@ def run_load(load: Load, progress: Callable[[LoadProgress], None] | None = None)
         shares = shares_of(load, queue)
         _allow_files(max(_connections(share) for share in shares), sure=_all_at_once(load))
         if len(shares) > 1:
-            return _whole(_result(measure_in_processes(shares, heard)), load)
+            return _whole(_result(measure_in_processes(shares, heard, on_begin)), load)
 
-    async def now() -> float:
+    async def begin() -> float:
+        on_begin()
         return time.perf_counter()
 
-    return _result([drive(shares[0], now, None if heard is None else lambda counts: heard([counts]), Stopper())])
+    return _result([drive(shares[0], begin, None if heard is None else lambda counts: heard([counts]), Stopper())])
 
 
 def _check(load: Load) -> None:

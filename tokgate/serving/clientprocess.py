@@ -36,15 +36,20 @@ _STOPPING_S = 30.0
 _STOP = "stop"
 
 
-def measure_in_processes(shares: Sequence[Share], report: Callable[[Sequence[Counts]], None] | None) -> list[Measured]:
-    """Raises MeasurementError when a process ends without a result. Ctrl-C stops all of them in order."""
+def measure_in_processes(
+    shares: Sequence[Share], report: Callable[[Sequence[Counts]], None] | None, on_begin: Callable[[], None]
+) -> list[Measured]:
+    """`on_begin` is called when all are ready to begin, and before they do.
+
+    Raises MeasurementError when a process ends without a result. Ctrl-C stops all of them in order.
+    """
     with contextlib.ExitStack() as stack:
         heard: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         clients = [stack.enter_context(_client(number, share, heard)) for number, share in enumerate(shares)]
         for client, share in zip(clients, shares, strict=True):
             client.tell(pickle.dumps(share))
         with on_ctrl_c(lambda: heard.put((0, _STOP))):
-            return _Conversation(clients, heard, report).measured()
+            return _Conversation(clients, heard, report, on_begin).measured()
 
 
 class _Conversation:
@@ -55,10 +60,12 @@ class _Conversation:
         clients: Sequence[_Client],
         heard: queue.SimpleQueue[tuple[int, Any]],
         report: Callable[[Sequence[Counts]], None] | None,
+        on_begin: Callable[[], None],
     ) -> None:
         self._clients = clients
         self._heard = heard
         self._report = report
+        self._on_begin = on_begin
         self._ready: set[int] = set()
         self._counts = [Counts() for _ in clients]
         self._measured: dict[int, Measured] = {}
@@ -84,6 +91,7 @@ class _Conversation:
         elif said == "ready":
             self._ready.add(number)
             if len(self._ready) == len(self._clients):
+                self._on_begin()
                 begin_s = time.perf_counter() + _NOTICE_S
                 for client in self._clients:
                     client.tell(_MOMENT.pack(begin_s))

@@ -58,8 +58,7 @@ def first_model(endpoint: Target) -> Model:
 
     Asked at the server's root, also where the base URL ends in /v1 as the guide's does.
     """
-    root = endpoint.path.partition("/v1/")[0] if "/v1/" in endpoint.path else ""
-    listing = replace(endpoint, path=f"{root}/v1/models")
+    listing = replace(endpoint, path=f"{_root(endpoint)}/v1/models")
     what = f"{listing.url}: {{}}; start the server, or name its model with --model"
     try:
         status, body = _get(listing)
@@ -71,6 +70,11 @@ def first_model(endpoint: Target) -> Model:
         raise MeasurementError(what.format(error)) from None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise MeasurementError(what.format("no list of models there")) from None
+
+
+def metrics_page(endpoint: Target) -> Target:
+    """Where a server tells of itself, if it does: at its root, too."""
+    return replace(endpoint, path=f"{_root(endpoint)}/metrics")
 
 
 def connect(endpoint: Target, timeout_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -114,6 +118,10 @@ def wait_ready(
                 f"{endpoint.url}: {waited}: {error_of(record)}; see the server's log, and check --model and --endpoint"
             )
         sleep(_RETRY_S)
+
+
+def _root(endpoint: Target) -> str:
+    return endpoint.path.partition("/v1/")[0] if "/v1/" in endpoint.path else ""
 
 
 def _get(endpoint: Target) -> tuple[int, bytes]:

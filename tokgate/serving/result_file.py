@@ -22,6 +22,7 @@ from tokgate.serving.measures import Measures, Statistics, prompt_len
 from tokgate.serving.record import RequestRecord
 from tokgate.serving.request import Request
 from tokgate.serving.setting import Setting
+from tokgate.serving.speculation import Speculation
 from tokgate.serving.vllm_file import DATE_FORMAT
 
 # What has an entry for each request, and is left out but with --save-detailed. latencies and queue_times always stay.
@@ -49,6 +50,7 @@ def to_json(
     when: datetime,
     fault: str | None = None,
     detailed: bool = False,
+    speculation: Speculation | None = None,
 ) -> dict[str, Any]:
     """`when`: the date it gets, when the run had ended; `fault`: why its client cannot be believed."""
     data = {
@@ -68,6 +70,7 @@ def to_json(
         # Of speech alone; a text has no duration.
         "rtfx": 0.0,
         **_rate_changes(setting, result, when),
+        **({} if speculation is None else speculation.as_json()),
         **_latencies(setting, measures),
         "tokgate": _own(setting, measures, result, fault, detailed),
     }

@@ -100,11 +100,11 @@ class MetricsWatch:
         return text is not None
 
 
-def fetch(target: Target, web: Web | None = None) -> bytes | None:
-    """The text of a page; None where there is none."""
+def fetch(target: Target, web: Web | None = None, timeout_s: float = _ANSWER_S) -> bytes | None:
+    """The text of a page; None where there is none, or no word of it comes for `timeout_s`."""
     request = urllib.request.Request(target.url, headers=dict(target.headers))
     try:
-        with (web or Web(target.scheme)).open(request, _ANSWER_S) as answer:
+        with (web or Web(target.scheme)).open(request, timeout_s) as answer:
             return answer.read() if answer.status == 200 else None
     except (OSError, http.client.HTTPException):
         return None

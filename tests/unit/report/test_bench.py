@@ -12,6 +12,7 @@ from tokgate.serving.load import LoadResult
 from tokgate.serving.measures import measure
 from tokgate.serving.record import Failure
 from tokgate.serving.setting import Setting
+from tokgate.serving.speculation import Speculation
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +70,24 @@ def test_what_was_not_asked_for_is_not_there() -> None:
     assert value(found, "Mean E2EL (ms):") == "1100.00"
     assert value(found, "P99 client schedule lag (ms):") == "0.00"
     assert "Maximum request concurrency:" not in "\n".join(found)
+
+
+def test_speculation_stands_where_vllm_has_it_and_as_vllm_prints_it() -> None:
+    told = Speculation(drafts=40, draft_tokens=80, accepted_tokens=30, accepted_at=(20, 10))
+    found = table(SETTING, measure(GOOD, requests_of(GOOD)), HEALTH, None, told)
+    first = found.index("---------------Speculative Decoding---------------")
+    assert found[first + 1 : first + 10] == [
+        "Acceptance rate (%):                     37.50",
+        "Acceptance length:                       1.75",
+        "Drafts:                                  40",
+        "Draft tokens:                            80",
+        "Accepted tokens:                         30",
+        "Per-position acceptance (%):",
+        "  Position 0:                            50.00",
+        "  Position 1:                            25.00",
+        f"{'Validity':-^50}",
+    ]
+    assert "Speculative" not in "\n".join(lines())
 
 
 def test_failures_are_listed_by_kind_with_the_first() -> None:

@@ -17,6 +17,7 @@ from tokgate.serving.measures import measure
 from tokgate.serving.record import Failure
 from tokgate.serving.result_file import file_name, to_json, write
 from tokgate.serving.setting import Setting
+from tokgate.serving.speculation import Speculation
 from tokgate.serving.vllm_file import is_vllm_file, parse
 from tokgate.serving.vllm_result import faults, notes
 
@@ -31,10 +32,16 @@ GOOD = run(success(0, 0.0, 0.4, 0.6, 1.0), success(1, 0.1, 0.3, 1.3))
 BAD = run(*GOOD.records, failure(2, Failure.STREAM_ERROR, "out of memory", 0.5))
 
 
-def data(result: LoadResult = GOOD, detailed: bool = False, fault: str | None = None, **changes: Any) -> dict[str, Any]:
+def data(
+    result: LoadResult = GOOD,
+    detailed: bool = False,
+    fault: str | None = None,
+    speculation: Speculation | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
     setting = replace(SETTING, **changes)
     requests = requests_of(result)
-    found = to_json(setting, measure(result, requests), result, requests, WHEN, fault, detailed)
+    found = to_json(setting, measure(result, requests), result, requests, WHEN, fault, detailed, speculation)
     return json.loads(json.dumps(found))
 
 
@@ -43,6 +50,14 @@ def test_every_key_of_vllm_is_there_and_none_of_ours_beside_them() -> None:
     assert set(RESULT) <= set(data())
     # vllm bench serve leaves these two lists in, whatever is asked.
     assert extra == {"latencies", "queue_times", "tokgate"}
+
+
+def test_of_a_server_that_speculates_vllms_keys_are_there_too() -> None:
+    told = Speculation(drafts=40, draft_tokens=80, accepted_tokens=30, accepted_at=(20, 10))
+    found = data(speculation=told)
+    assert {key: found.pop(key) for key in told.as_json()} == told.as_json()
+    assert found == data()
+    assert [key for key in data() if key.startswith("spec_decode")] == []
 
 
 def test_details_are_lists_of_one_entry_a_request() -> None:

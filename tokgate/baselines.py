@@ -175,7 +175,7 @@ def _check_acceptable(session: Session) -> None:
         given = tomltext.pairs(session.given)
         raise InputError(
             f"session {session.id!r} was measured with {given}, which its rows' ids do not say: it cannot be accepted; "
-            "measure without --perf-set, or name the setting as a variant"
+            "measure without pytest's --perf-set, or name the setting as a variant"
         )
 
 

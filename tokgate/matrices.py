@@ -1,4 +1,4 @@
-"""From a file of scenarios/ and --perf-model to the rows to measure, with the ids of the weights in use."""
+"""From a file of scenarios/ and a model to the rows to measure, with the ids of the weights in use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from tokgate.session import check_slug
 SCENARIOS_DIR = Path(__file__).resolve().parents[1] / "scenarios"
 
 
-def open_matrix(file: str, model: str, profile: str, sources: dict[str, ModelSource]) -> Matrix:
+def open_matrix(
+    file: str, model: str, profile: str, sources: dict[str, ModelSource], called: str = "--model"
+) -> Matrix:
     """The matrix in scenarios/<file>; the weights of its models are looked up once and kept in `sources`, by shape.
 
-    Raises InputError for an unknown name, or a row that the model's context cannot hold.
+    `called`: the option that gave `model`. Raises InputError for an unknown name, or a row that the model's context
+    cannot hold.
     """
     matrix = load_matrix(SCENARIOS_DIR / file)
     if model not in ("auto", "dummy"):
@@ -29,7 +32,7 @@ def open_matrix(file: str, model: str, profile: str, sources: dict[str, ModelSou
         matrix = replace(matrix, scenarios=own)
     for row in matrix.scenarios:
         if row.group.shape not in sources:
-            sources[row.group.shape] = resolve(model, row.group.shape, allow_network=True)
+            sources[row.group.shape] = resolve(model, row.group.shape, allow_network=True, called=called)
     matrix = matrix.with_models(lambda shape: sources[shape].model_id)
     for row in matrix.rows(profile):
         _check_context(row, sources[row.group.shape])

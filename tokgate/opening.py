@@ -11,7 +11,6 @@ from typing import Any
 
 from tokgate.asking import asked_settings, check_judged
 from tokgate.environment import check_interpreter
-from tokgate.errors import InputError
 from tokgate.launcher import Progress, Setting
 from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
@@ -20,7 +19,8 @@ from tokgate.machine.gpu import gpu_fingerprint, used_gpus
 from tokgate.machine.lock import Claim, cpu_device_name, gpu_claims
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
-from tokgate.options import DEFAULT_PAIRS, Options
+from tokgate.options import DEFAULT_PAIRS, PYTEST_NAMES, Options
+from tokgate.outputs import check_folder
 from tokgate.run import DeviceRun
 from tokgate.scenario import Matrix
 from tokgate.serving.remote import Remote
@@ -41,8 +41,8 @@ def open_run(
     progress: Progress,
     remote: Remote | None = None,
 ) -> DeviceRun:
-    """Raises InputError for a bad machine id or interpreter, too few pairs, or baselines that cannot be read;
-    NoDeviceError where the matrix wants GPUs that are not here."""
+    """Raises InputError for a bad machine id or interpreter, too few pairs, a folder of sessions that cannot be written
+    to, or baselines that cannot be read; NoDeviceError where the matrix wants GPUs that are not here."""
     _check(options)
     device = find_device(matrix, os.environ) if remote is None else _elsewhere(matrix, remote)
     machine = device.machine
@@ -62,6 +62,7 @@ def open_run(
         load_workers=options.load_workers,
         remote=remote,
         given=options.given,
+        names=options.names,
     )
     run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
     if remote is not None:
@@ -106,6 +107,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
         trace=option.perf_trace,
         load_workers=option.perf_load_workers,
         given=asked_settings(option),
+        names=PYTEST_NAMES,
     )
 
 
@@ -115,10 +117,7 @@ def _check(options: Options) -> None:
     check_interpreter("the candidate," if options.reference else "the interpreter that measures,", options.python)
     if options.reference:
         check_interpreter("the reference,", options.reference)
-    try:
-        options.sessions_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the sessions' folder {options.sessions_dir} cannot be made: {error.strerror}") from None
+    check_folder(options.names.sessions, options.sessions_dir)
 
 
 def _repeated(option: Any) -> list[str]:

@@ -13,6 +13,21 @@ LEAST_PAIRS = 5
 
 
 @dataclass(frozen=True)
+class OptionNames:
+    """How a command's users give what all that measure ask for: what is wrong with it is told by that name."""
+
+    model: str = "--model"
+    python: str = "--python"
+    reference: str = "--reference"
+    sessions: str = "--sessions"
+
+
+COMMAND_NAMES = OptionNames()
+PYTEST_NAMES = OptionNames("--perf-model", "--perf-python", "--perf-reference", "--perf-sessions")
+AB_NAMES = OptionNames(python="--candidate")
+
+
+@dataclass(frozen=True)
 class Options:
     """`again`: the command, as words, that measures the same once more; with `-k` one row of it.
 
@@ -20,7 +35,7 @@ class Options:
     measured in `pairs` pairs of the two. Without a `baselines_dir` nothing is accepted. `machine`: the id to
     judge as, if not the one found. `trace`: whether each group is traced after it was measured. `load_workers`: how
     many of Locust's drive users, 0: one process does it all. `given`: settings of the engine that are measured in
-    place of those of the rows.
+    place of those of the rows. `names`: how the command line calls those of them that errors tell of.
     """
 
     command: str
@@ -39,3 +54,4 @@ class Options:
     trace: bool = False
     load_workers: int = 0
     given: Mapping[str, Any] = field(default_factory=dict)
+    names: OptionNames = COMMAND_NAMES

@@ -14,6 +14,7 @@ import msgspec
 from tokgate.errors import InputError
 from tokgate.matrices import open_matrix, remote_matrix
 from tokgate.models.source import ModelSource
+from tokgate.options import PYTEST_NAMES
 from tokgate.replay import ReplayClock
 from tokgate.scenario import Matrix, Scenario
 from tokgate.serving.remote import Remote, RemoteOptions, find_remote
@@ -73,7 +74,7 @@ class Perf:
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
             option = self.option
-            matrix = open_matrix(file, option.perf_model, option.perf_profile, self._sources)
+            matrix = open_matrix(file, option.perf_model, option.perf_profile, self._sources, PYTEST_NAMES.model)
             remote = self.remote
             self._matrices[file] = matrix if remote is None else remote_matrix(matrix, remote)
         return self._matrices[file]

@@ -134,7 +134,11 @@ def test_one_id_with_two_sets_of_values_is_refused(tmp_path):
         ({"valid": False, "reasons": ["throttled"]}, "cannot be accepted: throttled"),
         ({"accuracy": [accuracy(real_weights=True, top1_agreement=0.5)]}, "computes something else"),
         ({"started": "last night"}, "RFC 3339"),
-        ({"given": {"enforce_eager": True}}, "enforce_eager=true, which its rows' ids do not say"),
+        (
+            {"given": {"enforce_eager": True}},
+            "enforce_eager=true, which its rows' ids do not say: it cannot be accepted; "
+            "measure without pytest's --perf-set, or ",
+        ),
     ],
 )
 def test_what_cannot_be_believed_is_not_stored(tmp_path, changes, message):

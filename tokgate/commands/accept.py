@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--skip-invalid",
         action="store_true",
-        help="leave invalid sessions and those of --perf-set out, accept the rest",
+        help="leave invalid sessions and those of pytest's --perf-set out, accept the rest",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print every metric of every row, gated or not")
     add_baselines(parser)

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--engine", choices=sorted(_PRECISIONS), default="onnx", help="default: onnx")
     parser.add_argument("--precision", help="fp32 or int8 for onnx; default: fp32, for vllm fp16")
-    parser.add_argument("--model", default="auto", metavar="MODEL", help="as --perf-model (default: auto)")
+    parser.add_argument("--model", default="auto", metavar="MODEL", help="as pytest's --perf-model (default: auto)")
     parser.add_argument("--shape", default="qwen2.5-0.5b-instruct", metavar="NAME", help="what auto and dummy mean")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu for vllm, else cpu")
     parser.add_argument("--host", default="127.0.0.1")
@@ -94,7 +94,7 @@ def _settings(args: argparse.Namespace) -> Any:
     group = Group(args.shape, source.model_id, args.engine, precision, settings=given, device=device)
     settings = engine_settings(group, source)
     # What would else be found when the model is built, minutes from now.
-    if missing := missing_engine(args.engine, device, args.python):
+    if missing := missing_engine(args.engine, device, args.python, "--python"):
         raise InputError(missing)
     listening(args.host, args.port).close()
     cache = args.cache or default_cache_root()

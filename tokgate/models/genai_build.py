@@ -18,8 +18,8 @@ from tokgate.errors import InputError
 BUILDER = "onnxruntime_genai.models.builder"
 CONFIG_FILE = "genai_config.json"
 _MISSING = (
-    "onnxruntime-genai is not installed for {}: `make genai` makes an environment that has it; measure with "
-    "--perf-python=.venv-genai/bin/python"
+    "onnxruntime-genai is not installed for {}, which builds the model: `make genai` makes an environment that has it. "
+    "pytest builds with that of --perf-python=.venv-genai/bin/python, a command of tokgate with the one that runs it"
 )
 
 

@@ -88,8 +88,8 @@ def _status(hub_id: str, revision: str, timeout_s: float) -> int | None:
     return answered[0] if answered else None
 
 
-def fetch_config(hub_id: str, revision: str, cache: Path | None = None) -> dict[str, Any]:
-    """config.json of that revision, from the cache or the hub. Raises InputError."""
+def fetch_config(hub_id: str, revision: str, cache: Path | None = None, called: str = "--model") -> dict[str, Any]:
+    """config.json of that revision, from the cache or the hub. Raises InputError; `called`: the option that asked."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -97,7 +97,7 @@ def fetch_config(hub_id: str, revision: str, cache: Path | None = None) -> dict[
     except Exception as error:
         raise InputError(
             f"{hub_id}@{revision} is not in the hub's cache and cannot be fetched: {_one_line(error)}; check "
-            "the name, the revision and the network, or take --perf-model dummy"
+            f"the name, the revision and the network, or take {called} dummy"
         ) from None
     return dict(json.loads(Path(path).read_text()))
 

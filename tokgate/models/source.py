@@ -1,4 +1,4 @@
-"""--perf-model: where the weights come from, and what is known of them before any is loaded."""
+"""--model, of pytest --perf-model: where the weights come from, and what is known of them before any is loaded."""
 
 from __future__ import annotations
 
@@ -75,14 +75,15 @@ def resolve(
     folder: Path = MODELS_DIR,
     allow_network: bool = False,
     hub_cache: Path | None = None,
+    called: str = "--model",
 ) -> ModelSource:
-    """The weights that `--perf-model option` means for a row of the named `model`.
+    """The weights that `--model option` means for a row of the named `model`.
 
     `auto`: the hub's snapshot where `model` pins one that is cached or, with `allow_network`, reachable;
     else dummy weights. `dummy`: dummy weights of `model`. `NAME` or `dummy:NAME`: those of that
     name, whatever the row. `ORG/NAME@REVISION`: the hub's snapshot. A folder: the model in it.
 
-    Raises InputError for anything else.
+    Raises InputError for anything else, by the name that its user knows the option by: `called`.
     """
     if option == "auto":
         return _auto(load_model(model, folder), allow_network, hub_cache)
@@ -92,10 +93,10 @@ def resolve(
     if name != option or name in known_names(folder):
         return _dummy(load_model(name, folder), "asked for")
     if "@" in option:
-        return _pinned(option, folder, allow_network, hub_cache)
+        return _pinned(option, folder, allow_network, hub_cache, called)
     if Path(option).expanduser().is_dir():
-        return _local(Path(option).expanduser().resolve())
-    raise InputError(_misunderstood(option, folder))
+        return _local(Path(option).expanduser().resolve(), called)
+    raise InputError(_misunderstood(option, folder, called))
 
 
 def _auto(model: Model, allow_network: bool, cache: Path | None) -> ModelSource:
@@ -122,13 +123,13 @@ def _dummy(model: Model, why: str) -> ModelSource:
     )
 
 
-def _pinned(option: str, folder: Path, allow_network: bool, cache: Path | None) -> ModelSource:
+def _pinned(option: str, folder: Path, allow_network: bool, cache: Path | None, called: str) -> ModelSource:
     hub_id, _, revision = option.partition("@")
     if not _HUB_ID.fullmatch(hub_id):
-        raise InputError(f"--perf-model {option!r}: {hub_id!r} is no hub id; expected ORG/NAME@REVISION")
+        raise InputError(f"{called} {option!r}: {hub_id!r} is no hub id; expected ORG/NAME@REVISION")
     if not _REVISION.fullmatch(revision):
         raise InputError(
-            f"--perf-model {option!r}: revision {revision!r} is not 40 lower-case hex digits; a branch "
+            f"{called} {option!r}: revision {revision!r} is not 40 lower-case hex digits; a branch "
             f"or a tag can move: take the commit's full hash from https://huggingface.co/{hub_id}/commits/main"
         )
     path = hub.cached_snapshot(hub_id, revision, cache)
@@ -138,11 +139,11 @@ def _pinned(option: str, folder: Path, allow_network: bool, cache: Path | None) 
         shape = next((m.shape for m in _all(folder) if (m.hub_id, m.revision) == (hub_id, revision)), None)
         if shape is None:
             raise InputError(
-                f"--perf-model {option}: not in the hub's cache, and the network was not asked; download it "
-                "first, or take --perf-model dummy"
+                f"{called} {option}: not in the hub's cache, and the network was not asked; download it "
+                f"first, or take {called} dummy"
             )
     else:
-        shape = ModelShape.from_config(hub.fetch_config(hub_id, revision, cache), option)
+        shape = ModelShape.from_config(hub.fetch_config(hub_id, revision, cache, called), option)
     return _hub(hub_id, revision, shape, None, cache, f"{option}, to be downloaded from the hub")
 
 
@@ -153,14 +154,14 @@ def _hub(
     return ModelSource("hub", slug, slug, shape, note, hub_id=hub_id, revision=revision, path=path, cache=cache)
 
 
-def _local(path: Path) -> ModelSource:
+def _local(path: Path, called: str) -> ModelSource:
     if not (path / "config.json").is_file():
-        raise InputError(f"--perf-model {path}: no config.json there; expected a folder as transformers saves it")
+        raise InputError(f"{called} {path}: no config.json there; expected a folder as transformers saves it")
     if not any(path.glob("*.safetensors")):
         pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in path.glob(pattern))
         seen = f"only pickled weights ({', '.join(pickled[:3])})" if pickled else "no weights"
         raise InputError(
-            f"--perf-model {path}: {seen}; expected *.safetensors. Pickled weights are never loaded, since "
+            f"{called} {path}: {seen}; expected *.safetensors. Pickled weights are never loaded, since "
             "they can run code: save the model again with save_pretrained(..., safe_serialization=True)"
         )
     slug = _slug(path.name)
@@ -198,16 +199,16 @@ def _content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _misunderstood(option: str, folder: Path) -> str:
+def _misunderstood(option: str, folder: Path, called: str) -> str:
     pinned = next((m for m in _all(folder) if m.hub_id == option and m.revision), None)
     if pinned:
-        return f"--perf-model {option!r}: a hub id needs a revision: {option}@{pinned.revision}"
+        return f"{called} {option!r}: a hub id needs a revision: {option}@{pinned.revision}"
     if _HUB_ID.fullmatch(option):
         return (
-            f"--perf-model {option!r}: no folder of that name, and a hub id needs a revision: "
+            f"{called} {option!r}: no folder of that name, and a hub id needs a revision: "
             f"{option}@REVISION, the commit's 40 hexadecimal digits"
         )
     return (
-        f"--perf-model {option!r} is unknown; expected auto, dummy, one of {', '.join(known_names(folder))}, "
+        f"{called} {option!r} is unknown; expected auto, dummy, one of {', '.join(known_names(folder))}, "
         "ORG/NAME@REVISION, or a folder"
     )

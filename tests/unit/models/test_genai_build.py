@@ -35,7 +35,7 @@ def test_no_token_that_is_needed_ends_a_sequence_and_none_is_padding(vocab_size:
 
 def test_without_genai_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(genai_build, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"make genai.*--perf-python=\.venv-genai/bin/python"):
+    with pytest.raises(InputError, match=r"make genai.* pytest builds with .*--perf-python=\.venv-genai/bin/python"):
         genai_build.build(lambda event: None, "checkpoint", str(tmp_path), "int8")
 
 

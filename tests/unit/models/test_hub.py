@@ -118,5 +118,5 @@ def test_a_failed_download_says_why_and_shows_no_token(monkeypatch: pytest.Monke
 
 def test_a_config_that_cannot_be_fetched_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="or take --perf-model dummy"):
+    with pytest.raises(InputError, match="or take --model dummy"):
         hub.fetch_config("org/name", REVISION, tmp_path)

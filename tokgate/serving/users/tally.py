@@ -155,7 +155,7 @@ def locust_fault(processes: Sequence[LocustProcess], expected: int) -> str | Non
         return None
     return (
         f"Locust used {busiest.cpu_share:.0%} of a core (limit {MOST_CPU_SHARE:.0%}), so it measured itself: give it "
-        f"cores that nothing else uses, or more workers (--perf-load-workers={len(processes) + 1})"
+        f"cores that nothing else uses, or more workers (pytest's --perf-load-workers={len(processes) + 1})"
     )
 
 

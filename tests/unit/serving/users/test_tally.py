@@ -76,7 +76,7 @@ def test_locust_is_believed_up_to_four_fifths_of_a_core() -> None:
     assert locust_fault([kept_up], 1) is None
     late = LocustProcess("host 2", 3.0, 10.0, 0.81)
     assert "Locust used 81% of a core (limit 80%)" in str(locust_fault([kept_up, late], 2))
-    assert "--perf-load-workers=3" in str(locust_fault([kept_up, late], 2))
+    assert "pytest's --perf-load-workers=3" in str(locust_fault([kept_up, late], 2))
 
 
 @pytest.mark.parametrize("heard", [0, 1])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape, cache_value_bytes
 
 Roof = Literal["memory", "compute"]
 Bound = Literal["memory", "compute", "overhead"]
@@ -25,8 +25,6 @@ _OVERHEAD_FACTOR = 3.0
 # ONNX Runtime's dynamic INT8 and GenAI's builder take the output projection along; others leave it at 16 bits.
 _QUANTISES_HEAD = ("onnx", "genai")
 _TIMED_BY_REQUEST = ("vllm", "serve")
-# ONNX Runtime's graphs keep keys and values in FP32 at every precision.
-_CACHES_FP32 = ("onnx", "genai")
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,20 @@ class Peaks:
     flop_s: float
 
 
-def work_of(shape: ModelShape, engine: str, precision: str, batch: int, prompt_len: int, output_len: int) -> Work:
+def work_of(
+    shape: ModelShape,
+    engine: str,
+    precision: str,
+    batch: int,
+    prompt_len: int,
+    output_len: int,
+    kv_cache_dtype: Any = None,
+) -> Work:
     """The work of `batch` sequences. Mean over the decode steps: step i of 1 to n - 1 attends to prompt + i tokens.
 
     Tied embeddings count once, as the output projection; looking tokens up reads next to nothing. Prefill
     projects the last position only (tokgate's graphs, vLLM and transformers' generate do), and attends
-    causally: its operations are those of half the square.
+    causally: its operations are those of half the square. `kv_cache_dtype`: as `cache_value_bytes` takes it.
     """
     head = shape.vocab_size * shape.hidden_size
     body = shape.parameters_read_per_token - head
@@ -86,7 +92,7 @@ def work_of(shape: ModelShape, engine: str, precision: str, batch: int, prompt_l
     if output_len == 1:
         return Work(timed, None)
     length = prompt_len + output_len / 2
-    cache_bytes = shape.kv_bytes(batch, 1, _cache_bytes(engine, precision)) * length
+    cache_bytes = shape.kv_bytes(batch, 1, cache_value_bytes(engine, precision, kv_cache_dtype)) * length
     decode = Step(weight_bytes + cache_bytes, 2 * (body + head) * batch + attention * batch * length)
     return Work(timed, decode)
 
@@ -151,7 +157,3 @@ def _figures(found: Any, *names: str) -> list[float] | None:
 def _head_bytes(engine: str, precision: str) -> float:
     quantised = WEIGHT_BYTES[precision] < 2
     return 2.0 if quantised and engine not in _QUANTISES_HEAD else WEIGHT_BYTES[precision]
-
-
-def _cache_bytes(engine: str, precision: str) -> int:
-    return 4 if precision == "fp32" or engine in _CACHES_FP32 else 2

@@ -26,8 +26,10 @@ def row_work(
         return {}
     lens = row.prompt_len, row.output_len
     at_once = min(row.batch, _most_at_once(settings, engine) or row.batch)
-    work = work_of(shape, group.loader, group.precision, row.batch, *lens).figures()
-    stepped = work_of(shape, group.loader, group.precision, at_once, *lens).figures()
+    # What the engine says of itself goes first: where it is told nothing, its version or the weights decide.
+    cache = engine.get("kv_cache_dtype") or settings.get("kv_cache_dtype")
+    work = work_of(shape, group.loader, group.precision, row.batch, *lens, cache).figures()
+    stepped = work_of(shape, group.loader, group.precision, at_once, *lens, cache).figures()
     prefill = {name: value for name, value in work.items() if name.startswith("prefill")} if traffic is None else {}
     decode = {name: value for name, value in stepped.items() if name.startswith("decode")}
     return prefill if _speculates(settings, engine) else {**prefill, **decode}

@@ -79,6 +79,30 @@ def test_the_cache_is_as_wide_as_the_engine_keeps_it():
     assert cache("transformers", "bf16") == cache("vllm", "int8") == QWEN.kv_bytes(8, 160, 2)
 
 
+@pytest.mark.parametrize(
+    ("precision", "told", "width"),
+    [
+        *((precision, told, 2) for precision in ("fp16", "int8", "int4") for told in (None, "auto")),
+        ("fp32", "auto", 4),
+        ("fp32", "bfloat16", 2),
+        *(("int8", told, 2) for told in ("float16", "bfloat16")),
+        *((precision, told, 1) for precision in ("fp16", "int8") for told in ("fp8", "fp8_e4m3", "fp8_e5m2")),
+    ],
+)
+def test_vllms_cache_is_as_wide_as_it_is_told(precision: str, told: str | None, width: int) -> None:
+    def read(batch: int) -> float:
+        decode = work_of(QWEN, "vllm", precision, batch, 128, 64, told).decode
+        assert decode is not None
+        return decode.read_bytes
+
+    assert read(9) - read(1) == QWEN.kv_bytes(8, 160, width)
+
+
+def test_other_engines_have_no_such_choice() -> None:
+    for engine, precision in (("onnx", "int8"), ("genai", "int4"), ("transformers", "fp16")):
+        assert work_of(QWEN, engine, precision, 8, 5, 50, "fp8") == work_of(QWEN, engine, precision, 8, 5, 50)
+
+
 def test_one_output_token_has_no_decode():
     assert work_of(QWEN, "onnx", "fp32", 1, 128, 1).decode is None
 

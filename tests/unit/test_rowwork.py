@@ -56,6 +56,27 @@ def test_prefill_is_of_the_batch_whatever_is_taken_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "engine", "width"),
+    [
+        ({}, {}, 2),
+        ({"kv_cache_dtype": "fp8"}, {}, 1),
+        ({"kv_cache_dtype": "fp8_e5m2"}, {"kv_cache_dtype": "fp8_e5m2"}, 1),
+        ({}, {"kv_cache_dtype": "fp8_e4m3"}, 1),
+        ({"kv_cache_dtype": "auto"}, {"kv_cache_dtype": "auto"}, 2),
+        ({"kv_cache_dtype": "bfloat16"}, {"kv_cache_dtype": "bfloat16"}, 2),
+        ({"kv_cache_dtype": "fp8"}, {"kv_cache_dtype": "auto"}, 2),
+    ],
+)
+def test_the_cache_is_read_as_wide_as_the_engine_says_that_it_is_or_else_was_told(
+    settings: dict[str, Any], engine: dict[str, str], width: int
+) -> None:
+    """One that cannot do FP8 says that it did without."""
+    for rows in (row(1), row(8), row(8, "serve", Traffic(32))):
+        found = row_work(rows, QWEN, settings, engine)["decode_bytes"]
+        assert figures(rows.batch)["decode_bytes"] - found == QWEN.kv_bytes(rows.batch, 256, 2 - width)
+
+
+@pytest.mark.parametrize(
     ("settings", "engine"),
     [(NGRAM, {}), ({}, {"speculation": "eagle3 3"}), (NGRAM, {"speculation": "ngram 4"})],
 )

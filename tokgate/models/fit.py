@@ -7,9 +7,10 @@ The factors are calibrated on the 0.5B shape (1.98 GB of FP32 weights; torch 2.1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tokgate.machine.memory import available_bytes
-from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape, cache_value_bytes
 from tokgate.plan import Device
 
 # Peak memory of a build step in multiples of the FP32 weights, above the libraries' own.
@@ -104,9 +105,14 @@ def disk_bytes(shape: ModelShape, kind: str) -> Need:
     return Need(f"building {kind}", tuple(parts))
 
 
-def measure_bytes(shape: ModelShape, engine: str, precision: str, batch: int, tokens: int) -> Need:
-    """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output) on the CPU."""
-    width = 2 if precision in ("bf16", "fp16") or (engine == "vllm" and precision != "fp32") else 4
+def measure_bytes(
+    shape: ModelShape, engine: str, precision: str, batch: int, tokens: int, kv_cache_dtype: Any = None
+) -> Need:
+    """Peak memory to measure `batch` sequences of `tokens` tokens each (prompt and output) on the CPU.
+
+    `kv_cache_dtype`: as `cache_value_bytes` takes it.
+    """
+    width = cache_value_bytes(engine, precision, kv_cache_dtype)
     cache = shape.kv_bytes(batch, tokens, width) * _CACHE_COPIES[engine]
     # Prefill holds the widest layer's inputs and outputs, and one row of attention scores a head.
     widths = 3 * shape.intermediate_size + 4 * shape.hidden_size + shape.num_attention_heads * tokens
@@ -140,14 +146,15 @@ def does_not_fit(
     builds: str | None,
     device: Device = "cpu",
     available: int | None = None,
+    kv_cache_dtype: Any = None,
 ) -> str | None:
     """Why a row cannot be measured, or its model not built, in the host memory available now; None if it can.
 
     `builds`: the kind that is to be built, None where it is there. On a GPU the host holds the libraries alone;
-    whether the GPU holds the rest says gpu_fit.py.
+    whether the GPU holds the rest says gpu_fit.py. `kv_cache_dtype`: as vLLM is told it.
     """
     on_gpu = Need(f"measuring {engine} {precision} on a GPU", (("host memory of the engine", _ENGINE_BYTES[engine]),))
-    needs = [on_gpu if device == "gpu" else measure_bytes(shape, engine, precision, batch, tokens)]
+    needs = [on_gpu if device == "gpu" else measure_bytes(shape, engine, precision, batch, tokens, kv_cache_dtype)]
     if builds is not None:
         needs.append(build_bytes(shape, builds))
     largest = max(needs, key=lambda need: need.total_bytes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tokgate.models.fit import KINDS, Need, exceeds
-from tokgate.models.shapes import WEIGHT_BYTES, ModelShape
+from tokgate.models.shapes import WEIGHT_BYTES, ModelShape, cache_value_bytes
 
 # vLLM's gpu_memory_utilization unless it is told otherwise; what is above it is the CUDA context's and others'.
 USABLE_SHARE = 0.9
@@ -19,8 +19,6 @@ USABLE_SHARE = 0.9
 _STEP_TOKENS, _STEP_SEQUENCES = 8192, 256
 # Captured CUDA graphs, and workspaces of the libraries, on each GPU.
 _GRAPHS_BYTES = 700_000_000
-# Values of kv_cache_dtype that are of 16 bits; the others are of 8 or fewer. "auto" is what is computed in.
-_WIDE_CACHES = (None, "auto", "float16", "bfloat16")
 # From what compute capability on an engine has kernels. vLLM: get_min_capability of its quantisation schemes (0.19
 # to 0.26), and its refusal of BF16 below 8.0. T4 is 7.5, V100 7.0, A10 8.6, H200 9.0.
 _MIN_CAPABILITY = {
@@ -38,8 +36,8 @@ _MIN_CAPABILITY = {
 class GpuWork:
     """One group's largest row: `batch` sequences of `tokens` tokens, in an engine spread over `gpus` GPUs.
 
-    `context`: the longest sequence that the engine is set up for; `cache_width`: bytes of a value in its KV cache;
-    `usable_share`: of each GPU's memory.
+    `context`: the longest sequence that the engine is set up for; `kv_cache_dtype`: as it is told, see
+    `cache_value_bytes`; `usable_share`: of each GPU's memory.
     """
 
     shape: ModelShape
@@ -49,7 +47,7 @@ class GpuWork:
     tokens: int
     context: int
     gpus: int = 1
-    cache_width: int = 2
+    kv_cache_dtype: Any = "auto"
     usable_share: float = USABLE_SHARE
 
     def told(self, settings: Mapping[str, Any]) -> GpuWork:
@@ -58,7 +56,7 @@ class GpuWork:
         return replace(
             self,
             context=_context(settings.get("max_model_len"), self),
-            cache_width=self.cache_width if settings.get("kv_cache_dtype") in _WIDE_CACHES else 1,
+            kv_cache_dtype=settings.get("kv_cache_dtype", self.kv_cache_dtype),
             usable_share=float(share) if isinstance(share, (int, float)) else self.usable_share,
         )
 
@@ -76,14 +74,15 @@ def cannot_run(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
 def gpu_bytes(work: GpuWork) -> Need:
     """Memory of all its GPUs together."""
     shape, count = work.shape, work.gpus
+    cache_width = cache_value_bytes(work.engine, work.precision, work.kv_cache_dtype)
     if work.engine == "vllm":
         # One sequence has to fit; what the cache does not hold of a batch waits for its turn.
-        cache = shape.kv_bytes(1, _kept_tokens(work), work.cache_width)
+        cache = shape.kv_bytes(1, _kept_tokens(work), cache_width)
         rows, tokens, width = _STEP_SEQUENCES, _STEP_TOKENS, 2
     else:
         width = 4 if work.precision == "fp32" else 2
         # Each step of transformers copies the cache.
-        cache = 2 * shape.kv_bytes(work.batch, work.tokens, width)
+        cache = 2 * shape.kv_bytes(work.batch, work.tokens, cache_width)
         rows, tokens = work.batch, work.batch * work.tokens
     widths = 3 * shape.intermediate_size + 4 * shape.hidden_size
     return Need(

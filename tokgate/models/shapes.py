@@ -13,6 +13,12 @@ CONTEXT_CAP = 4096
 
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5, "bnb4": 0.5}
 
+# ONNX Runtime's graphs, GenAI's too, keep keys and values in FP32 at every precision.
+_CACHE_FP32 = ("onnx", "genai")
+# Values of vLLM's kv_cache_dtype that are wider than 8 bits; "auto" is what is computed in. All others are counted as 8
+# bits, though some of vLLM 0.32 have 4 and fewer (nvfp4, turboquant_4bit_nc).
+_CACHE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
 # Query, key and value projections carry a bias, whatever the config says.
 _BIASED_QKV = ("qwen2",)
 _SIZES = (
@@ -127,3 +133,16 @@ class ModelShape:
         if self.attention_bias:
             attention += queries + 2 * keys + (0 if self.model_type in _BIASED_QKV else self.hidden_size)
         return attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
+
+
+def cache_value_bytes(engine: str, precision: str, kv_cache_dtype: Any = None) -> int:
+    """Bytes of one value in the KV cache of an engine, as a Group's `loader` has it.
+
+    `kv_cache_dtype`: as vLLM is told it, or says it of itself; None where nobody does. Others have no such choice.
+    """
+    if engine in _CACHE_FP32:
+        return 4
+    computed = 4 if precision == "fp32" else 2
+    if engine != "vllm" or kv_cache_dtype in (None, "auto"):
+        return computed
+    return _CACHE_BYTES.get(str(kv_cache_dtype), 1)

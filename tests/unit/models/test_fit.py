@@ -48,6 +48,35 @@ def test_more_work_never_needs_less(kind: tuple[str, str], batch: int, tokens: i
     assert fit.measure_bytes(SMALL, *kind, batch + more[0], tokens + more[1]).total_bytes > less
 
 
+@pytest.mark.parametrize(
+    ("engine", "precision", "told", "width"),
+    [
+        ("vllm", "bf16", None, 2),
+        ("vllm", "bf16", "auto", 2),
+        ("vllm", "int8", "bfloat16", 2),
+        ("vllm", "fp32", "auto", 4),
+        ("vllm", "bf16", "fp8", 1),
+        ("vllm", "int8", "fp8_e4m3", 1),
+        ("vllm", "int8", "fp8_e5m2", 1),
+        ("onnx", "int8", "fp8", 4),
+        ("genai", "int4", None, 4),
+    ],
+)
+def test_the_sums_cache_is_as_wide_as_it_is_told(engine: str, precision: str, told: str | None, width: int) -> None:
+    need = fit.measure_bytes(SMALL, engine, precision, 8, 1024, told)
+    assert dict(need.parts)["KV cache"] == SMALL.kv_bytes(8, 1024, width)
+
+
+def test_whether_a_row_fits_is_asked_with_the_cache_that_it_is_told() -> None:
+    sums = [fit.measure_bytes(SMALL, "vllm", "bf16", 64, 4096, told).total_bytes for told in ("auto", "fp8")]
+    row = {"batch": 64, "tokens": 4096, "builds": None, "available": sum(sums) // 2}
+    assert fit.does_not_fit(SMALL, "vllm", "bf16", **row, kv_cache_dtype="fp8") is None
+    for told in ("auto", None):
+        refusal = fit.does_not_fit(SMALL, "vllm", "bf16", **row, kv_cache_dtype=told)
+        assert refusal is not None
+        assert " + 3.2 GB KV cache + " in refusal
+
+
 @given(st.sampled_from(sorted(fit.KINDS)))
 def test_a_sum_is_the_sum_of_its_parts_and_prints_them(kind: tuple[str, str]) -> None:
     need = fit.measure_bytes(SMALL, *kind, 1, 100)

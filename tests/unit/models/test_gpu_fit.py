@@ -105,6 +105,23 @@ def test_the_sum_is_of_what_the_engine_is_told() -> None:
     assert "available: 8.1 GB (50% of 1 GPU of 15360 MiB)" in refusal
 
 
+@pytest.mark.parametrize(
+    ("precision", "told", "width"),
+    [
+        *(("fp16", told, 2) for told in (None, "auto", "float16", "bfloat16")),
+        *(("int8", told, 1) for told in ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc")),
+        ("fp32", None, 4),
+        ("fp32", "auto", 4),
+        ("fp32", "bfloat16", 2),
+        ("fp32", "fp8", 1),
+    ],
+)
+def test_the_sums_cache_is_as_wide_as_it_is_told(precision: str, told: str | None, width: int) -> None:
+    one = work("qwen2.5-0.5b", precision)
+    for each in (one.told({"kv_cache_dtype": told}), *([one.told({})] if told is None else [])):
+        assert dict(gpu_fit.gpu_bytes(each).parts)["KV cache"] == one.shape.kv_bytes(1, one.context, width)
+
+
 def test_of_a_sliding_window_no_more_is_kept_than_it_and_one_step() -> None:
     mistral = work("mistral-7b", "int8")
     assert (mistral.shape.sliding_window, mistral.context) == (4096, 4096)

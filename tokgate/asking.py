@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from tokgate.errors import InputError
 from tokgate.given import given_settings
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
+from tokgate.outputs import check_file
 from tokgate.scenario import SERVICE
 from tokgate.session import check_slug
 
@@ -22,6 +24,8 @@ def check_options(option: Any) -> None:
         if python is not None and shutil.which(python) is None:
             raise no_interpreter(name, python)
     asked_settings(option)
+    if option.perf_report is not None:
+        check_file("--perf-report", Path(option.perf_report))
 
 
 def check_judged(machine: str | None, pairs: int) -> None:

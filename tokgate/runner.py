@@ -105,8 +105,8 @@ class GroupRunner:
         setting = self._setting
         if setting.remote is not None:
             return Artifact(Path(), "remote", {})
-        for python in filter(None, (setting.python, setting.reference)):
-            if missing := missing_engine(group.loader, group.device, python):
+        for called, python in ((setting.names.python, setting.python), (setting.names.reference, setting.reference)):
+            if python is not None and (missing := missing_engine(group.loader, group.device, python, called)):
                 raise MeasurementError(missing)
         return ensure(
             setting.sources[group.shape],
@@ -197,6 +197,7 @@ class GroupRunner:
             tokens=tokens,
             builds=kind,
             device=group.device,
+            kv_cache_dtype=setting.told(group).get("kv_cache_dtype"),
         )
 
     def _collect(self, scenarios: Sequence[Scenario], result: GroupResult) -> None:

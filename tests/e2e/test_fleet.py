@@ -47,9 +47,10 @@ def cluster() -> Iterator[Any]:
 
 
 def start(cluster: Any, cache: Path, out: Path) -> subprocess.Popen[str]:
+    (nothing := out / "none").mkdir()
     command = [
         sys.executable, "-m", "tokgate", "fleet", "--ray", cluster.address, "--out", out, "--json",
-        "--baselines", out / "none", "-m", "cpu", "-p", "no:cacheprovider", "-k", f"[{SCENARIO}]",
+        "--baselines", nothing, "-m", "cpu", "-p", "no:cacheprovider", "-k", f"[{SCENARIO}]",
         "--perf-profile=smoke", "--perf-model=tiny", f"--perf-cache={cache}",
     ]  # fmt: skip
     return subprocess.Popen(list(map(str, command)), cwd=ROOT, text=True, stdout=subprocess.PIPE)

@@ -21,7 +21,8 @@ def other_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Trends of three nights of three vLLMs, and two of the nights beside each other."""
     folder = tmp_path_factory.mktemp("others")
     paths = [sessions.write(night(number, groups=2), folder / "sessions") for number in (1, 12, 23)]
-    nowhere = ("--baselines", folder / "none")
+    (nothing := folder / "none").mkdir()
+    nowhere = ("--baselines", nothing)
     found = {name: folder / f"{name}.html" for name in ("trends", "compare")}
     saved = ("--trends", "nvidia-t4", "--sessions", folder / "sessions")
     assert tokgate("report", *saved, *nowhere, "-o", found["trends"]) == 0

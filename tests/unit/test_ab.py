@@ -121,13 +121,15 @@ def test_a_side_that_cannot_measure_is_4_and_named(ab: Ab, side: str) -> None:
         (["-k", "no-such-row"], "'no-such-row': no row of cpu.toml"),
         (["--profile=nigthly"], "did you mean 'nightly'"),
         (["--matrix=gpus.toml"], "gpus.toml"),
-        (["--model=no-such-model"], "no-such-model"),
+        (["--model=no-such-model"], "--model 'no-such-model' is unknown"),
+        (["--sessions=reference/ab"], "--sessions reference/ab: no file can be written there: Not a directory"),
     ],
 )
 def test_bad_input_is_2_and_named(ab: Ab, args: list[str], said: str) -> None:
     done = ab(*args)
     assert done.status == 2
     assert said in done.err
+    assert not done.folder.exists(), "nothing was measured"
 
 
 def test_a_reference_that_is_no_python_is_2_and_named(ab: Ab) -> None:

@@ -52,15 +52,64 @@ def test_where_no_baselines_are_here_a_night_is_judged_by_tokgates_own(
     assert "its own" not in capsys.readouterr().err
 
 
+HELD = [["judge", "{}"], ["summary", "{}"], ["report", "{}", "-o", "page.html"], *(
+    ["report", *page, "-o", "page.html"] for page in (["--compare", "{}", "{}"], ["--trends", "edge-2c-24g"])
+)]  # fmt: skip
+
+
+def of(command: list[str], path: str) -> list[str]:
+    return [word.format(path) for word in command]
+
+
+@pytest.mark.parametrize("command", HELD)
+def test_what_is_held_against_baselines_refuses_a_folder_that_is_not_there(
+    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every row would be NO-BASELINE, and a misspelt name a pass."""
+    path = tokgate.file(night("first"))
+    monkeypatch.chdir(tokgate.folder)
+    assert main([*of(command, path), "--baselines=nosuch"]) == 2
+    said = capsys.readouterr()
+    assert "there is no folder nosuch, so nothing to compare with; name that of the accepted sessions" in said.err
+    assert (said.out, (tokgate.folder / "page.html").exists()) == ("", False)
+
+
+@pytest.mark.parametrize("command", HELD)
+def test_what_is_held_against_baselines_takes_tokgates_own_where_none_are_here(
+    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokgate.accept()
+    path = tokgate.file(night("sixth"))
+    elsewhere = tokgate.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "baselines")
+    assert main(of(command, path)) == 0
+    said = capsys.readouterr()
+    assert f"held against its own baselines, {tokgate.folder / 'baselines'}\n" in said.err
+    assert "NO-BASELINE" not in said.out
+
+
+@pytest.mark.parametrize("command", HELD)
 def test_where_there_are_no_baselines_at_all_judging_is_refused(
-    tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As of an installed package."""
     path = tokgate.file(night("first"))
     monkeypatch.chdir(tokgate.folder)
     monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "none")
-    assert main(["judge", path]) == 2
+    assert main(of(command, path)) == 2
     assert "there is no folder baselines, so nothing to compare with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["summary"], ["report", "{}"], ["report", "--scaling", "{}"]])
+def test_what_is_held_against_none_needs_none(
+    command: list[str], tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table of a session's details, and what says that nothing was measured."""
+    status = main([*of(command, tokgate.file(night("first"))), f"--baselines={tokgate.folder / 'nosuch'}"])
+    assert "there is no folder" not in capsys.readouterr().err
+    assert status == (2 if "--scaling" in command else 0), "one session is no scaling"
 
 
 @pytest.mark.parametrize("command", [["accept", "--reason", "x"], ["judge"]])

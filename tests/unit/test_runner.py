@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.silent import Silent
+from tokgate import runner
 from tokgate.launcher import Setting
 from tokgate.models.source import resolve
 from tokgate.runner import GroupRunner
@@ -62,6 +63,19 @@ def test_the_cache_is_that_of_the_merged_settings(
 ) -> None:
     found = refusal(tmp_path, engine, own, given)
     assert (found is None) if cache is None else (found is not None and f" + {cache} + " in found)
+
+
+@pytest.mark.parametrize("given", [{}, {"kv_cache_dtype": "fp8"}])
+def test_on_a_cpu_the_cache_is_that_of_the_merged_settings_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(runner, "does_not_fit", lambda *args, **kwargs: asked.append(kwargs))
+    group = Group(QWEN, f"{QWEN}-dummy", "vllm", "bf16", settings={"kv_cache_dtype": "auto"}, skeleton=True)
+    sources = {QWEN: resolve("dummy", QWEN)}
+    setting = Setting(Profile("quick", 1, 1), sources, tmp_path, "python", "python", "avx2", 2, given=given)
+    assert GroupRunner(setting, NoScreen(), Silent()).cannot_run(group, [Scenario(group, 50, 512, 512)]) is None
+    assert [each["kv_cache_dtype"] for each in asked] == [given.get("kv_cache_dtype", "auto")]
 
 
 def test_what_the_engine_may_use_is_that_of_the_merged_settings(tmp_path: Path) -> None:

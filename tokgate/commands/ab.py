@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokgate.commands.options import add_cache, add_lock_timeout
 from tokgate.errors import InputError
-from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS, Options
+from tokgate.options import AB_NAMES, DEFAULT_PAIRS, LEAST_PAIRS, Options
 
 if TYPE_CHECKING:
     from tokgate.gate.verdict import SessionVerdict
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--matrix", default="cpu.toml", metavar="FILE", help="of scenarios/ (default: cpu.toml)")
     parser.add_argument("--profile", default="quick", metavar="NAME", help="which rows, and rounds (default: quick)")
     parser.add_argument("--select", metavar="NAME", help="only the rows of a selection, such as ens")
-    parser.add_argument("--model", default="auto", metavar="MODEL", help="as --perf-model (default: auto)")
+    parser.add_argument("--model", default="auto", metavar="MODEL", help="as pytest's --perf-model (default: auto)")
     parser.add_argument("-k", default="", metavar="TEXT", dest="text", help="only rows whose [id] holds this text")
     parser.add_argument(
         "--pairs",
@@ -118,6 +118,7 @@ def _options(args: argparse.Namespace) -> Options:
         python=args.candidate,
         reference=args.reference,
         pairs=args.pairs,
+        names=AB_NAMES,
     )
 
 

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     from tokgate.commands import bench_asked
+    from tokgate.outputs import check_file
     from tokgate.report import bench as report
     from tokgate.serving import result_file
     from tokgate.serving.endpoint import metrics_page
@@ -53,6 +54,10 @@ def _serve(args: argparse.Namespace) -> int:
 
     target = bench_asked.endpoint(args, os.environ.get("OPENAI_API_KEY"))
     setting, goodput_ms = bench_asked.setting(args), bench_asked.goodput_ms(args.goodput)
+    if saves := args.save_result or args.append_result:
+        # Of a name that is made only the folder is known yet.
+        option = "--result-filename" if args.result_filename else "--result-dir"
+        check_file(option, _result_path(args, setting, datetime.now()), appended=args.append_result)
     setting, sent = _prepared(args, target, setting)
     counters = SpeculationWatch(metrics_page(target))
     result = _driven(args, target, setting, sent, counters.start)
@@ -62,9 +67,9 @@ def _serve(args: argparse.Namespace) -> int:
     measures = measure(result, sent, goodput_ms)
     fault = _client_fault(result)
     path = None
-    if args.save_result or args.append_result:
+    if saves:
         # Before anything is printed, to a reader who may have left.
-        path = Path(args.result_dir or ".") / (args.result_filename or result_file.file_name(setting, ended))
+        path = _result_path(args, setting, ended)
         data = result_file.to_json(setting, measures, result, sent, ended, fault, args.save_detailed, speculation)
         result_file.write(data, path, append=args.append_result)
     print("\n".join(report.table(setting, measures, result.health, fault, speculation)))
@@ -73,6 +78,12 @@ def _serve(args: argparse.Namespace) -> int:
     if path is not None:
         print(f"saved: {path}", file=sys.stderr)
     return _status(measures, fault)
+
+
+def _result_path(args: argparse.Namespace, setting: Setting, when: datetime) -> Path:
+    from tokgate.serving.result_file import file_name
+
+    return Path(args.result_dir or ".") / (args.result_filename or file_name(setting, when))
 
 
 def _client_fault(result: LoadResult) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokgate.commands.options import add_baselines
+from tokgate.commands import options
 
 if TYPE_CHECKING:
     from tokgate.fleet.node import Gate, NodeReport
@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--perf-require-baseline", action="store_true", help="as of pytest, here and on the nodes")
     parser.add_argument("--perf-strict", action="store_true", help="as of pytest, here and on the nodes")
     parser.add_argument("--json", action="store_true", help="one JSON object a node, a line each")
-    add_baselines(parser)
+    options.add_baselines(parser, or_own=True)
     parser.set_defaults(command=run, passes_on=True)
 
 
@@ -119,12 +119,13 @@ def _order(args: argparse.Namespace) -> Order:
 
 
 def _gate(args: argparse.Namespace) -> Gate:
-    from tokgate.baselines import Shelf
     from tokgate.fleet.node import Gate
     from tokgate.judging import judge_file
+    from tokgate.outputs import check_folder
     from tokgate.provenance import git_state
 
-    shelf = Shelf(args.baselines)
+    shelf = options.shelf(args)
+    check_folder("--out", args.out)
     return Gate(
         judge=lambda path: judge_file(path, shelf),
         out=args.out,

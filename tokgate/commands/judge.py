@@ -37,22 +37,13 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tokgate.baselines import Shelf
     from tokgate.gate.verdict import exit_status, to_json
     from tokgate.judging import judge_file
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
     from tokgate.report.words import count, regressions, reservations, without_limits
 
-    if not args.baselines.exists():
-        # Held against nothing, anything would pass.
-        raise InputError(
-            f"there is no folder {args.baselines}, so nothing to compare with; name that of the accepted sessions: "
-            "--baselines DIR"
-        )
-    if args.baselines == options.OWN_BASELINES:
-        print(f"tokgate: held against its own baselines, {args.baselines}", file=sys.stderr)
-    shelf = Shelf(args.baselines)
+    shelf = options.shelf(args)
     verdicts = []
     refusal: TokgateError | None = None
     for path in args.files:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tokgate.errors import InputError
+
+if TYPE_CHECKING:
+    from tokgate.baselines import Shelf
 
 _LAST_PORT = 65535
 
@@ -33,12 +39,30 @@ def port(text: str) -> int:
 
 
 def add_baselines(parser: argparse.ArgumentParser, *, or_own: bool = False) -> None:
-    """`or_own`: tokgate's own are taken where there is no folder of them here; the command is to say so."""
+    """`or_own`: tokgate's own are taken where there is no folder of them here; `shelf` opens what was found."""
     here = Path("baselines")
     default, told = here, str(here)
     if or_own and OWN_BASELINES.is_dir():
         default, told = (here if here.exists() else OWN_BASELINES), f"{here}, or tokgate's own where there is none here"
     parser.add_argument("--baselines", type=_folder, default=default, metavar="DIR", help=f"default: {told}")
+
+
+def shelf(args: argparse.Namespace) -> Shelf:
+    """The baselines that `add_baselines(parser, or_own=True)` found. Tokgate's own are told on standard error.
+
+    Raises InputError where there is no such folder.
+    """
+    from tokgate.baselines import Shelf
+
+    if not args.baselines.is_dir():
+        # Held against nothing, anything would pass.
+        raise InputError(
+            f"there is no folder {args.baselines}, so nothing to compare with; name that of the accepted sessions: "
+            "--baselines DIR"
+        )
+    if args.baselines == OWN_BASELINES:
+        print(f"tokgate: held against its own baselines, {args.baselines}", file=sys.stderr)
+    return Shelf(args.baselines)
 
 
 def add_cache(parser: argparse._ActionsContainer) -> None:

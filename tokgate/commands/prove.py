@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
         "recording", "Measures real launches, plain and with more tokens to make, and adds them to --recording."
     )
     recording.add_argument("--record", action="store_true", help="measure; default file .tokgate/prove/MACHINE.json")
-    recording.add_argument("--model", default="auto", help="as --perf-model; default auto")
+    recording.add_argument("--model", default="auto", help="as pytest's --perf-model; default auto")
     recording.add_argument(
         "--group", default="onnx.int8", help="of scenarios/cpu.toml, its quick rows; default onnx.int8"
     )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tokgate.commands.options import add_baselines
+from tokgate.commands import options
 from tokgate.errors import InputError
 
 _ANY_MACHINE = ""
@@ -57,11 +57,13 @@ def add(commands: Any) -> None:
         help="the saved sessions of --trends (default: .tokgate/sessions)",
     )
     parser.add_argument("--machine", metavar="ID", help="with -o: judge as this machine; required for vllm bench serve")
-    add_baselines(parser)
+    options.add_baselines(parser, or_own=True)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from tokgate.outputs import check_file
+
     other = args.compare is not None or args.trends is not None
     if other and args.sessions:
         raise InputError(
@@ -75,10 +77,14 @@ def run(args: argparse.Namespace) -> int:
             "--machine is of what is judged, a page of sessions or of --compare: add -o report.html; tokgate judge "
             "FILE --machine ID prints the verdict; --trends takes its machine itself, --trends MACHINE"
         )
+    if args.scaling and args.output is not None:
+        raise InputError("--scaling prints a table and makes no page: leave out -o")
+    if args.output is not None:
+        check_file("-o", args.output)
     if args.ladder:
         return _ladder(args.sessions, args.output)
     if args.scaling:
-        return _scaling(args.sessions, args.output)
+        return _scaling(args.sessions)
     if args.output is not None:
         return _pages(args)
     if other:
@@ -87,10 +93,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pages(args: argparse.Namespace) -> int:
-    from tokgate.baselines import Shelf
     from tokgate.report.html.publish import judged_facts, publish_comparison, publish_report, publish_trends
 
-    shelf = Shelf(args.baselines)
+    shelf = options.shelf(args)
     refusal: InputError | None = None
     if args.compare is not None:
         first, second = (judged_facts(path, shelf, args.machine) for path in args.compare)
@@ -134,14 +139,12 @@ def _ladder(paths: list[Path], output: Path | None) -> int:
     return 0
 
 
-def _scaling(paths: list[Path], output: Path | None) -> int:
+def _scaling(paths: list[Path]) -> int:
     """Like a ladder: one file that cannot be read ends it."""
     from tokgate import session
     from tokgate.report.scaling import scalings
     from tokgate.report.scaling_table import print_scalings
 
-    if output is not None:
-        raise InputError("--scaling prints a table and makes no page: leave out -o")
     print_scalings(scalings([session.read(path) for path in paths]))
     return 0
 

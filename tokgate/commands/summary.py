@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tokgate.commands.options import add_baselines
+from tokgate.commands import options
 from tokgate.errors import InputError, TokgateError
+
+if TYPE_CHECKING:
+    from tokgate.judging import Judged
 
 FORMS = ("markdown", "annotations", "issue")
 
@@ -28,17 +31,32 @@ def add(commands: Any) -> None:
     parser.add_argument("--link", metavar="URL", help="where the run can be seen, for an issue")
     parser.add_argument("--require-baseline", action="store_true", help="a row without accepted sessions is an error")
     parser.add_argument("--strict", action="store_true", help="an inconclusive row is an error")
-    add_baselines(parser)
+    options.add_baselines(parser, or_own=True)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from tokgate.baselines import Shelf
-    from tokgate.judging import judge_file
     from tokgate.report import github
+
+    # Without a file nothing is held against baselines.
+    sessions, refusal = _judged(args) if args.files else ([], None)
+    if refusal is not None and not sessions:
+        return refusal.exit_status
+    if args.form == "annotations":
+        print("\n".join(github.annotation_lines(sessions, args.require_baseline, args.strict)))
+    elif args.form == "issue":
+        print(github.issue(sessions, args.link))
+    else:
+        print(github.step_summary(sessions))
+    return refusal.exit_status if refusal is not None else 0
+
+
+def _judged(args: argparse.Namespace) -> tuple[list[Judged], TokgateError | None]:
+    """The files that can be used, and why the last of the others cannot."""
+    from tokgate.judging import judge_file
     from tokgate.report.markdown import command
 
-    shelf = Shelf(args.baselines)
+    shelf = options.shelf(args)
     sessions = []
     refusal: TokgateError | None = None
     for path in args.files:
@@ -49,12 +67,4 @@ def run(args: argparse.Namespace) -> int:
             refusal = error
             if args.form == "annotations":
                 print(command("error", "tokgate", str(error)))
-    if refusal is not None and not sessions:
-        return refusal.exit_status
-    if args.form == "annotations":
-        print("\n".join(github.annotation_lines(sessions, args.require_baseline, args.strict)))
-    elif args.form == "issue":
-        print(github.issue(sessions, args.link))
-    else:
-        print(github.step_summary(sessions))
-    return refusal.exit_status if refusal is not None else 0
+    return sessions, refusal

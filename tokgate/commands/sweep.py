@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured and for how long, no more")
     parser.add_argument("--fresh", action="store_true", help="begin anew; what was measured is set aside")
     parser.add_argument("--retry", action="store_true", help="measure again what failed or could not be believed")
-    parser.add_argument("--model", default="auto", metavar="MODEL", help="as --perf-model (default: auto)")
+    parser.add_argument("--model", default="auto", metavar="MODEL", help="as pytest's --perf-model (default: auto)")
     parser.add_argument(
         "--python", default=sys.executable, metavar="PYTHON", help="the interpreter that measures (default: this one)"
     )
@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from tokgate.outputs import check_file
     from tokgate.report.progress import open_progress
     from tokgate.sweep.candidates import open_candidates
     from tokgate.sweep.dryrun import print_plan
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     # A terminated sweep ends as an interrupted one: its workers die and its finished launches are kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sweep = read_sweep(_path(args.file))
+    if args.output is not None:
+        check_file("-o", args.output)
     opened = open_candidates(sweep, args.model)
     store = Store(args.folder / sweep.name)
     progress = open_progress(None, 0)
@@ -95,12 +98,12 @@ def _path(file: str) -> Path:
 
 def _measure(args: argparse.Namespace, bench: Bench, store: Store, progress: Progress) -> None:
     from tokgate.machine.lock import device_locks
+    from tokgate.outputs import check_folder
     from tokgate.rootcause import in_a_line
     from tokgate.sweep.campaign import Campaign
     from tokgate.sweep.opening import identity
 
-    if not store.exists:
-        _check_folder(store.folder)
+    check_folder("--folder", store.folder)
     # What another sweep of the same name measures meanwhile is read when it is done.
     with device_locks(bench.device.claims, args.lock_timeout, progress.say):
         if args.fresh and (aside := store.set_aside()):
@@ -118,13 +121,6 @@ def _measure(args: argparse.Namespace, bench: Bench, store: Store, progress: Pro
                 progress.say(f"a model could not be built, its settings are FAILED: {in_a_line(why)}")
             campaign.run()
             print(file=sys.stderr)
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the sweep's folder {folder} cannot be made: {error.strerror}") from None
 
 
 def _dry_run(bench: Bench, store: Store, fresh: bool) -> int:

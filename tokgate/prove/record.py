@@ -22,6 +22,7 @@ from tokgate.matrices import SCENARIOS_DIR
 from tokgate.matrix_file import load_matrix
 from tokgate.models.artifacts import ensure, versions
 from tokgate.models.source import ModelSource, resolve
+from tokgate.outputs import check_file
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
 from tokgate.prove.recording import Head, RecordedLaunch, Recording, left, resume, write
 from tokgate.samples import faults_of, rows_of
@@ -57,6 +58,7 @@ def record(wanted: Wanted, path: Path | None, say: Say) -> Path:
     scenarios, source = _scenarios(wanted)
     machine = fingerprint()
     path = path or Path(".tokgate") / "prove" / f"{machine['id']}.json"
+    check_file("--recording", path)
     head = Head(
         machine=machine,
         software={**software(("tokgate", "numpy")), **versions(sys.executable)},

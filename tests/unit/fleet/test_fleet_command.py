@@ -27,6 +27,7 @@ class Fleet:
         self.orders: list[Order] = []
         self.interrupted_after: int | None = None
         self.closed = False
+        (folder / "baselines").mkdir()
         monkeypatch.setattr("tokgate.fleet.cluster.connect", self._connect)
 
     def __call__(self, *args: str) -> int:
@@ -146,6 +147,21 @@ def test_fewer_nodes_than_expected_is_no_pass(fleet: Fleet, capsys: pytest.Captu
 
 def test_a_cluster_that_can_measure_nowhere_is_bad_input(fleet: Fleet) -> None:
     assert fleet() == 2
+
+
+def test_what_the_nodes_could_not_be_held_against_or_kept_in_is_2_before_they_are_asked(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.answers = [ended("edge-1", answer(night(1)))]
+    (file := fleet.folder / "file").write_text("")
+    for args, said in (
+        (("--baselines", str(fleet.folder / "nosuch")), f"there is no folder {fleet.folder / 'nosuch'}, so nothing"),
+        (("--baselines", str(file)), f"there is no folder {file}, so nothing to compare with"),
+        (("--out", str(file / "deep")), f"--out {file / 'deep'}: no file can be written there: Not a directory"),
+    ):
+        assert fleet(*args) == 2
+        assert said in capsys.readouterr().err
+    assert fleet.orders == []
 
 
 def test_an_interruption_cancels_the_others_and_keeps_what_came_back(

@@ -9,7 +9,8 @@ memory guard says no), `device` (name of the lock, so that a real run next door 
 for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPUs of this machine: the first one's
 `uuid`, how many there are (`count`, 1 unless it says), or why there is none (`absent`). `trace`: a file that stands
 for every row's trace; without one the trace fails. `costs`: a setting of the engine -> a factor on every duration
-of launches that are told it. `missing`: engine -> what is said of its not being installed. `ours`: by how many times
+of launches that are told it. `missing`: engine -> what is said of its not being installed. `in_the_way`: where a folder
+appears while the first launch is made. `ours`: by how many times
 what tokgate's client finds of a metric is what vllm bench serve does, in one round after another: {"mean_ttft": [0.9,
 1.1]}.
 """
@@ -55,6 +56,8 @@ def run_launch(
         if plan.rows[0].scenario.startswith(f"{group}."):
             raise MeasurementError(error)
     launched += 1
+    if "in_the_way" in script:
+        Path(script["in_the_way"]).mkdir(exist_ok=True)
     record = LaunchRecord(engine={"onnxruntime": script.get("engine", "0")}, total_s=2.0, measured_s=1.5)
     record.accuracy = {
         "positions": 48, "top1_agreement": 1.0, "logit_distance": 1e-6, "max_logit_diff": script.get("wrong", 1e-6),
@@ -139,6 +142,6 @@ opening.cpu_device_name = lambda: str(SCRIPT["device"])
 launcher.run_launch = run_launch
 launcher.run_trace = run_trace
 runner.ensure = ensure
-runner.missing_engine = lambda engine, device, python: SCRIPT.get("missing", {}).get(engine)
+runner.missing_engine = lambda engine, device, python, called: SCRIPT.get("missing", {}).get(engine)
 launcher.ensure = ensure
 runner.does_not_fit = does_not_fit

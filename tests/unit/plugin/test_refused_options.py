@@ -18,7 +18,10 @@ pytestmark = pytest.mark.unit
     [
         (["--perf-profile", "nigthly"], "did you mean 'nightly'"),
         (["--perf-select", "edge"], "known are ens"),
-        (["--perf-model", "Qwen/Qwen2.5-0.5B@main"], "40"),
+        (
+            ["--perf-model", "Qwen/Qwen2.5-0.5B@main"],
+            "--perf-model 'Qwen/Qwen2.5-0.5B@main': revision 'main' is not 40",
+        ),
         (["--perf-machine", "../etc"], "--perf-machine"),
         (["--perf-set", "foo"], "expected KEY=VALUE"),
         (
@@ -47,6 +50,16 @@ def test_an_interpreter_that_is_no_python_is_told_by_each_test_and_then_once(run
     assert "5 errors: the interpreter that builds, /bin/false is no usable Python" in done.out
     assert "During handling" not in done.out
     assert "passed" not in done.out
+
+
+def test_a_folder_that_keeps_no_session_is_told_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(f"--perf-sessions={tmp_path / 'file' / 'deep'}")
+    assert done.status == 1
+    said = f"--perf-sessions {tmp_path / 'file' / 'deep'}: no file can be written there: Not a directory"
+    assert said in "".join(done.out.split("\n"))
+    assert "passed" not in done.out
+    assert "session: " not in done.out, "nothing was measured"
 
 
 def test_rows_of_an_engine_that_is_not_installed_say_what_installs_it(run: Runner) -> None:

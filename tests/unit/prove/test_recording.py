@@ -153,5 +153,18 @@ def test_an_unknown_group_is_refused(path: Path, capsys: pytest.CaptureFixture[s
     assert not path.exists()
 
 
+@pytest.mark.parametrize(("name", "said"), [("", "that is a folder"), ("file/r.json", "Not a directory")])
+def test_a_recording_that_cannot_be_written_is_2_before_a_model_is_built(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    monkeypatch.setattr(record, "ensure", lambda *args: pytest.fail("built"))
+    (path.parent / "file").write_text("")
+    status, worker = measure(path.parent / name, monkeypatch)
+    assert (status, worker.plans) == (2, [])
+    told = capsys.readouterr().err
+    assert f"--recording {path.parent / name}: " in told
+    assert said in told
+
+
 def test_an_empty_recording_is_of_its_head(tmp_path: Path) -> None:
     assert resume(tmp_path / "none.json", head()) == Recording(schema=1, head=head(), launches=[])

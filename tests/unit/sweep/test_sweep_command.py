@@ -69,13 +69,17 @@ def test_a_page_is_written(sweep: Sweep) -> None:
     ("args", "said"),
     [
         (["--python=/nowhere/python"], "the interpreter that measures, /nowhere/python: no such interpreter"),
-        (["--model=no-such-model"], "no-such-model"),
+        (["--model=no-such-model"], "--model 'no-such-model' is unknown"),
+        (["-o", "."], "-o .: that is a folder; expected the name of a file"),
+        (["-o", "tiny-sweep.toml/page.html"], "-o tiny-sweep.toml/page.html: it cannot be written: Not a directory"),
+        (["--folder=tiny-sweep.toml"], "--folder tiny-sweep.toml/tiny-sweep: no file can be written there: Not a dir"),
     ],
 )
 def test_bad_options_are_2_and_named(sweep: Sweep, args: list[str], said: str) -> None:
     done = sweep(*args)
     assert done.status == 2
     assert said in done.err
+    assert not sweep.store.folder.exists(), "nothing was measured"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,18 @@ def test_of_several_machines_one_must_be_named(store: Path, tmp_path: Path, caps
     assert "1 session of nvidia-t4" in document(page.read_text()).text
 
 
+@pytest.mark.parametrize(("name", "said"), [("", "that is a folder"), ("file/p.html", "Not a directory")])
+@pytest.mark.parametrize("kind", [["s.json"], ["--compare", "a", "b"], ["--trends", "m"], ["--ladder", "s.json"]])
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_read(
+    kind: list[str], name: str, said: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["report", *kind, "-o", str(tmp_path / name), "--baselines", str(store)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tokgate: -o {tmp_path / name}: ")
+    assert f"{said}; expected the name of a file" in line
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

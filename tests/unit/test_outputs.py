@@ -1,0 +1,87 @@
+"""What is to be written at the end of long work is tried before it begins, and nothing stays of that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tokgate.errors import InputError
+from tokgate.outputs import check_file, check_folder
+
+pytestmark = pytest.mark.unit
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["new.html", "there.html", "deep/er/new.html", "./new.html"])
+@pytest.mark.parametrize("appended", [False, True])
+def test_what_can_be_written_is_let_pass_and_left_as_it_is(tmp_path: Path, name: str, appended: bool) -> None:
+    (tmp_path / "there.html").write_text("kept")
+    check_file("-o", tmp_path / name, appended=appended)
+    check_folder("--out", tmp_path / "deep" / "er")
+    check_folder("--out", tmp_path)
+    assert tree(tmp_path) == ["there.html"]
+    assert (tmp_path / "there.html").read_text() == "kept"
+
+
+def test_a_file_in_the_current_folder_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_file("-o", Path("page.html"))
+    check_folder("--out", Path("new"))
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folder", "that is a folder"),
+        ("", "that is a folder"),
+        ("pipe", "that is no regular file"),
+        ("file/page.html", "it cannot be written: Not a directory"),
+        ("file/deep/page.html", "it cannot be written: Not a directory"),
+        ("nowhere/page.html", "it cannot be written: No such file or directory"),
+        ("n" * 250 + ".html", "it cannot be written: File name too long"),
+    ],
+)
+@pytest.mark.parametrize("appended", [False, True])
+def test_what_cannot_be_written_is_refused_by_the_options_name(
+    tmp_path: Path, name: str, said: str, appended: bool
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    before = tree(tmp_path)
+    with pytest.raises(InputError) as refused:
+        check_file("--perf-report", tmp_path / name, appended=appended)
+    assert str(refused.value).startswith(f"--perf-report {tmp_path / name}: {said}; expected the name of a file")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(("name", "why"), [("file", "Not a directory"), ("file/deep", "Not a directory")])
+def test_a_folder_that_gets_no_file_is_refused(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=f"^--out {tmp_path / name}: no file can be written there: {why}; expected"):
+        check_folder("--out", tmp_path / name)
+
+
+def test_a_folder_that_even_root_cannot_write_to_is_refused(tmp_path: Path) -> None:
+    """Permissions do not tell: they would let root pass."""
+    for nowhere in (Path("/proc/self/new"), Path("/proc/self")):
+        with pytest.raises(InputError, match="expected"):
+            check_folder("--out", nowhere)
+        with pytest.raises(InputError, match="it cannot be written"):
+            check_file("-o", nowhere / "page.html")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(InputError, match="Permission denied"):
+        check_file("-o", tmp_path / "page.html")
+    with pytest.raises(InputError, match="Permission denied"):
+        check_folder("--out", tmp_path)

@@ -177,7 +177,7 @@ def test_a_row_that_was_skipped_skips_the_comparison_with_the_cause(run: Runner,
 def test_comparing_alone_measures_nothing_and_is_no_pass(run: Runner, tmp_path: Path) -> None:
     done = comparing(run, tmp_path, COMPARED, "-k", "compared")
     assert done.status == 5, done.out
-    assert "no scenario of this matrix was selected" in done.out
+    assert "was not selected, so there is nothing to compare; let -k, --perf-profile and" in done.out
 
 
 def test_a_comparison_that_comes_before_its_rows_is_no_pass_and_no_skip(run: Runner, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.comparison import Comparison, LoadClients, Outcome
+from fixtures.comparison import Comparison, LoadClients, Outcome, launches_apart_pct, pairs_apart_pct
 from fixtures.judging import GateWarning
 
 pytestmark = pytest.mark.unit
@@ -19,7 +19,7 @@ AGREED = {"throughput": (-2.0, 2.0), "tpot": (-1.0, 1.0), "ttft": (-9.0, -1.0)}
 def compared(
     metric: str,
     interval_pct: tuple[float, float] | None,
-    apart_pct: tuple[float, float] = (-90.0, 900.0),
+    apart_pct: tuple[float, float] | None = (-90.0, 900.0),
     strict: bool = False,
     one_s: float = 1.3,
 ) -> Comparison:
@@ -44,7 +44,7 @@ def clients(strict: bool = False, **interval_pct: tuple[float, float]) -> LoadCl
 def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
     apart: tuple[float, float], within: bool, not_above: bool
 ) -> None:
-    """Of two launches each an interval may hold anything."""
+    """Of few launches an interval may hold anything."""
     found = compared("ttft", (-90.0, 900.0), apart)
     for check, holds in ((lambda: found.within_pct(10), within), (found.not_above, not_above)):
         if holds:
@@ -53,6 +53,28 @@ def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
         else:
             with pytest.raises(pytest.fail.Exception, match="expected"):
                 check()
+
+
+def test_two_launches_that_are_all_above_two_others_show_nothing() -> None:
+    """Of four that are the same that is so in one of six runs; of six, three and three, in one of 20."""
+    assert launches_apart_pct([1.2, 1.4], [1.0, 1.0]) is None
+    assert launches_apart_pct([1.2, 1.4, 1.3], [1.0, 1.0]) is None
+    assert launches_apart_pct([1.2, 1.4, 1.3], [1.0, 0.7, 1.0]) == pytest.approx((20, 100))
+
+
+def test_four_pairs_that_all_point_one_way_show_nothing() -> None:
+    """Of pairs that are the same that is so in one of 16 runs, of five in one of 32."""
+    assert pairs_apart_pct([1.2, 1.4, 1.1, 1.3]) is None
+    assert pairs_apart_pct([1.2, 1.4, 1.1, 1.3, 1.2]) == pytest.approx((10, 40))
+
+
+def test_of_too_few_to_be_apart_the_interval_decides() -> None:
+    unknown = compared("ttft", (-90.0, 900.0), apart_pct=None)
+    assert (unknown.above(0), unknown.below(0)) == (None, None)
+    above = compared("ttft", (5.0, 60.0), apart_pct=None)
+    assert (above.above(0), above.below(0)) == (True, False)
+    below = compared("ttft", (-60.0, -5.0), apart_pct=None)
+    assert (below.above(0), below.below(0)) == (False, True)
 
 
 @pytest.mark.parametrize("check", [lambda found: found.within_pct(50), lambda found: found.not_above()])

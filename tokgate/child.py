@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tokgate.besides import tell, with_notes
 from tokgate.killing import kill_group, undying
 from tokgate.rootcause import with_cause
 
@@ -61,8 +62,8 @@ def run_child(
     What the child prints goes to the file `log`, which stays, or else to one that is thrown away.
 
     The child's last event must be {"event": "done"}; {"event": "error", "message": ...} is its own word on why it
-    failed, to which the first error of its log is added. On KeyboardInterrupt, when `on_event` raises, or when
-    `silence_s` seconds pass without an event (None: it may take what it takes), the child's process group is killed.
+    failed, to which the first error of its log is added, and its "notes". On KeyboardInterrupt, when `on_event` raises,
+    or when `silence_s` seconds pass without an event (None: any time), the child's process group is killed.
     """
     with Child(argv, env, log) as child:
         child.hear(on_event, silence_s)
@@ -84,6 +85,7 @@ class Child:
         self._last: Event = {}
         self._begun = b""
         self._patience_s: float | None = None
+        self._is_told = False  # that it does not die
 
     def __enter__(self) -> Child:
         return self
@@ -93,8 +95,9 @@ class Child:
 
     def close(self) -> None:
         """Ends it with its process group, if it has not ended. What is left of its words is lost, but for its log.
-        One that does not die is left as it is after a minute."""
-        self._kill()
+        One that does not die is left as it is after a minute, and told of."""
+        if not self._kill():
+            self._tell_undying(sys.exc_info()[1])
         self._printed.close()
 
     def go_on(self) -> None:
@@ -143,7 +146,7 @@ class Child:
         tail = _tail(self._printed)
         if last.get("event") == "error":
             cause = with_cause(str(last["message"]), _tail(self._printed, _SEARCHED_BYTES))
-            raise ChildError(cause, returncode, tail)
+            raise ChildError(with_notes(cause, last.get("notes", ())), returncode, tail)
         raise ChildError(f"{_ending(returncode)}; its last words:\n{tail}", returncode, tail)
 
     @contextlib.contextmanager
@@ -171,6 +174,12 @@ class Child:
             with contextlib.suppress(OSError):
                 pipe.close()
         return child.returncode is not None
+
+    def _tell_undying(self, error: BaseException | None) -> None:
+        """Once, and not where `error`, which is being raised, says so."""
+        if not self._is_told and (said := undying(self._process.pid)) not in str(error):
+            tell(f"a child process {said}", error)
+            self._is_told = True
 
     def _events(self, silence_s: float | None) -> Iterator[Event]:
         """The events as they come; other lines are passed over. Raises _SilentError when none comes for `silence_s`.

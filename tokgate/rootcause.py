@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from tokgate.besides import BESIDES
+
 # '(EngineCore pid=7) ERROR 11-21 18:14:56 [core.py:1510] ', as vLLM begins its lines; of prints the first part alone.
 _PREFIX = re.compile(r"(?:\([^()]*pid=\d+\) ?)?(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -43,9 +45,12 @@ def _bare(exception: str) -> str:
 
 
 def in_a_line(why: str) -> str:
-    """An error of several lines in one: what happened, and the first exception of its log, else its last words."""
-    head, *log = [line for line in why.splitlines() if line.strip() and not line.startswith("(all of it: ")] or [""]
+    """An error of several lines in one: what happened, the first exception of its log, else its last words, and what
+    happened besides."""
+    lines = [line for line in why.splitlines() if line.strip() and not line.startswith("(all of it: ")]
+    besides = "".join(f"; {line}" for line in lines if line.startswith(BESIDES))
+    head, *log = [line for line in lines if not line.startswith(BESIDES)] or [""]
     if not log:
-        return head
+        return f"{head}{besides}"
     cause = first_exception("\n".join(log)) or log[-1].strip()
-    return f"{head.partition('; its log')[0].removesuffix(':')}: {cause[:_MOST_CHARACTERS]}"
+    return f"{head.partition('; its log')[0].removesuffix(':')}: {cause[:_MOST_CHARACTERS]}{besides}"

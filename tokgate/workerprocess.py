@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
+from tokgate.besides import notes_of
 from tokgate.child import Emit, child_events
 from tokgate.plan import LaunchPlan
 
@@ -28,7 +29,7 @@ def run_worker(usage: str, argv: Sequence[str], work: Callable[[LaunchPlan, Emit
             show_gpus(plan.gpus, os.environ)
         work(plan, emit)
     except Exception as error:  # whatever it is, it is told in an event, and raised again
-        emit({"event": "error", "message": f"{type(error).__name__}: {error}"})
+        emit({"event": "error", "message": f"{type(error).__name__}: {error}", "notes": notes_of(error)})
         raise
     return 0
 

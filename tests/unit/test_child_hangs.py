@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.children import script
 from tests.unit.gone import is_gone
+from tokgate.besides import notes_of
 from tokgate.child import Child, ChildError, Event, run_child
 
 pytestmark = pytest.mark.unit
@@ -53,12 +54,36 @@ def test_a_child_that_does_not_die_is_told_and_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("deathless")
-def test_a_child_that_does_not_die_is_left_for_what_its_listener_raised(tmp_path: Path) -> None:
+def test_a_child_that_does_not_die_is_left_for_what_its_listener_raised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And told of: with a Ctrl-C it was a silent minute, and a process left on the GPU."""
+    heard: list[Event] = []
+
     def listen(event: Event) -> None:
+        heard.append(event)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run_child(script(tmp_path, 'emit({"event": "up"}); os.kill(os.getpid(), 19)'), listen)
+    body = 'emit({"event": "up", "pid": os.getpid()}); os.kill(os.getpid(), 19)'
+    with pytest.raises(KeyboardInterrupt) as told:
+        run_child(script(tmp_path, body), listen)
+    (said,) = notes_of(told.value)
+    assert said.startswith(f"a child process was killed, but does not die (process {heard[0]['pid']} is still there")
+    assert capsys.readouterr().err == f"tokgate: {said}\n"
+
+
+@pytest.mark.usefixtures("deathless")
+def test_a_child_that_does_not_die_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever leaves it, with no error or with that one, and however often."""
+    hangs = script(tmp_path, 'emit({"event": "up"}); os.kill(os.getpid(), 19)')
+    child = Child(hangs)
+    child.hear_until("up", silence_s=20)
+    child.close()
+    child.close()
+    assert capsys.readouterr().err.count("does not die") == 1
+    with pytest.raises(ChildError, match="does not die"):
+        run_child(hangs, lambda event: None, silence_s=1.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_prints_are_no_sign_of_life(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def test_any_log_can_be_read(log: str) -> None:
         ),
         ("it died:\nTraceback (most recent call last):\n  x\nKeyError: 1\nlater", "it died: KeyError: 1"),
         ("", ""),
+        ("it crashed\nbesides: so did that; twice\n(all of it: x.log)", "it crashed; besides: so did that; twice"),
+        (
+            "it died:\nTraceback (most recent call last):\n  x\nKeyError: 1\nlater\nbesides: a\nbesides: b",
+            "it died: KeyError: 1; besides: a; besides: b",
+        ),
     ],
 )
 def test_an_error_of_many_lines_is_told_in_one(why: str, said: str) -> None:

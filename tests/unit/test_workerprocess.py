@@ -10,6 +10,7 @@ import pytest
 
 from tokgate.child import ChildError, Event, run_child
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan
+from tokgate.rootcause import in_a_line
 from tokgate.workerprocess import show_gpus
 
 pytestmark = pytest.mark.unit
@@ -33,6 +34,35 @@ def test_the_last_event_of_one_that_fails_says_why(module: str, arguments: int, 
     with pytest.raises(ChildError, match=f"ValueError: .* schema {PLAN_SCHEMA + 1}; this worker reads"):
         run_child([sys.executable, "-m", module, str(plan), *[str(tmp_path)] * (arguments - 1)], events.append)
     assert [event["event"] for event in events] == ["error"]
+
+
+FAILS_TWICE = """
+import sys
+from tokgate.errors import MeasurementError
+from tokgate.serving.server import told_after
+from tokgate.workerprocess import run_worker
+
+def work(plan, emit):
+    error = MeasurementError("the server ended with status 2; its log x.log ends:\\nunknown: --x")
+    with told_after(error):
+        raise MeasurementError("the server does not die")
+    raise error
+
+sys.exit(run_worker("tokgate.worker PLAN", sys.argv[1:], work))
+"""
+
+
+def test_what_failed_while_it_ended_is_told_below_why(tmp_path: Path) -> None:
+    """Its own standard error is a log, which nobody reads who was told another reason."""
+    plan = tmp_path / "plan.json"
+    LaunchPlan(PLAN_SCHEMA, "onnx", "", 10, {}, 1, 1, 0, 0, 0, ()).write(plan)
+    with pytest.raises(ChildError) as told:
+        run_child([sys.executable, "-c", FAILS_TWICE, str(plan)], lambda event: None)
+    why = "the server ended with status 2; its log x.log ends:\nunknown: --x\nbesides: the server does not die"
+    assert str(told.value) == f"MeasurementError: {why}"
+    assert in_a_line(str(told.value)) == (
+        "MeasurementError: the server ended with status 2: unknown: --x; besides: the server does not die"
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
-from tokgate.errors import MeasurementError
+from tokgate.besides import tell
+from tokgate.errors import MeasurementError, TokgateError
 from tokgate.killing import DEATH_S, kill_group, undying
 from tokgate.machine.memory import descendants_peak_rss_bytes
 from tokgate.serving.vllm_cli import GO_ON, HOLD, IMPORTED
@@ -65,6 +66,8 @@ class Server:
 
     def __enter__(self) -> Server:
         command = self._command
+        # Of a launch that is made again, as after a kill, the server before it has its words there: not this one's.
+        command.log.write_bytes(b"")
         plan = {
             "command": list(command.argv),
             "environment": {**command.environment, **({HOLD: str(self._hold)} if self._hold else {})},
@@ -185,14 +188,14 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def told_after(error: BaseException | None) -> Iterator[None]:
-    """For what clears up while `error` is being raised, if any: a MeasurementError then is printed, and does not take
-    the place of the reason for which all this ends."""
+    """For what clears up while `error` is being raised, if any: a TokgateError then is printed and becomes a note of
+    that one, and does not take the place of the reason for which all this ends."""
     try:
         yield
-    except MeasurementError as fault:
+    except TokgateError as fault:
         if error is None:
             raise
-        print(f"tokgate: {fault}", file=sys.stderr, flush=True)
+        tell(str(fault), error)
 
 
 def _left_by(keeper: subprocess.Popen[bytes]) -> list[int]:

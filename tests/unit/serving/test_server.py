@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from tests.unit.serving.fakes import fake_python
-from tokgate.errors import MeasurementError
+from tokgate.besides import notes_of
+from tokgate.errors import InputError, MeasurementError, TokgateError
 from tokgate.serving import server as server_module
-from tokgate.serving.server import HOST, Server, ServerCommand, free_port
+from tokgate.serving.server import HOST, Server, ServerCommand, free_port, told_after
 
 pytestmark = pytest.mark.unit
 
@@ -210,6 +211,29 @@ def test_that_it_does_not_die_hides_no_reason(
     with pytest.raises(ZeroDivisionError), Server(command(tmp_path, before=before), term_s=0.1):
         stopped_keeper(tmp_path) / 0
     assert "tokgate: the server was killed, but does not die" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("second", [InputError, MeasurementError])
+def test_what_fails_while_all_ends_is_a_note_of_the_first_reason(
+    second: type[TokgateError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GPU that fell off the bus is none that CUDA_VISIBLE_DEVICES could name, which is an InputError."""
+    first = ValueError("first")
+    with told_after(first):
+        raise second("here are none")
+    assert notes_of(first) == ["here are none"]
+    assert capsys.readouterr().err == "tokgate: here are none\n"
+    with pytest.raises(second), told_after(None):
+        raise second("here are none")
+
+
+def test_its_log_holds_what_it_says_and_nothing_of_the_one_before(tmp_path: Path) -> None:
+    """A launch that was killed and is made again has the same name, and so the same log."""
+    before = command(tmp_path, before="time.sleep(600)")
+    before.log.write_text("Using FlashAttention version 3\n")
+    with Server(before) as server:
+        assert until(lambda: server.tail() != "")
+        assert server.tail() == "fake vLLM starts"
 
 
 def test_what_its_keeper_could_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
+UNKNOWN = "unknown"
 # Name -> its place in a VllmConfig.
 _PLACES = {
     "dtype": "model_config.dtype",
@@ -46,7 +47,7 @@ def read_back(config: Any) -> dict[str, str]:
     return {
         **found,
         "cudagraph_mode": getattr(config.compilation_config.cudagraph_mode, "name", "none"),
-        "kv_cache_tokens": str(blocks * block_size if blocks else "unknown"),
+        "kv_cache_tokens": str(blocks * block_size if blocks else UNKNOWN),
         "speculation": _speculation(getattr(config, "speculative_config", None)),
     }
 

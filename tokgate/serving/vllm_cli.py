@@ -64,7 +64,7 @@ def tell_choices(arguments: Any, environ: Mapping[str, str], known: frozenset[st
 
     `environ`: the variables as they were before vLLM, which sets some for itself, was loaded; `known`: those it reads.
     """
-    from tokgate.engines.vllm_choices import read_back, variables
+    from tokgate.engines.vllm_choices import UNKNOWN, read_back, variables
 
     create = arguments.create_engine_config
 
@@ -73,7 +73,8 @@ def tell_choices(arguments: Any, environ: Mapping[str, str], known: frozenset[st
         config = create(*given, **named)
         chosen = {"environment": variables(environ, known)}
         with contextlib.suppress(Exception):  # recorded, never a reason not to serve: these are vLLM's internals
-            chosen |= read_back(config)
+            # Its cache a server does not know yet, and that is no choice: its log tells later.
+            chosen |= {name: value for name, value in read_back(config).items() if value != UNKNOWN}
         print(f"{TOLD}{json.dumps(chosen)}", flush=True)
         return config
 

@@ -44,6 +44,15 @@ def test_of_the_variables_it_was_given_none_is_told_that_names_a_place_or_a_key(
     assert told(vllm_config(), capsys, given)["environment"] == "VLLM_USE_FLASHINFER_SAMPLER=0"
 
 
+def test_what_it_does_not_know_yet_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A cache that is sized later is no choice, and would be one that differs where its log is not understood."""
+    cache = SimpleNamespace(**vars(vllm_config().cache_config) | {"num_gpu_blocks": None})
+    found = told(vllm_config(cache_config=cache), capsys, {})
+    assert "kv_cache_tokens" not in found
+    assert "unknown" not in found.values()
+    assert found["kv_cache_dtype"] == "auto"
+
+
 def test_a_configuration_that_is_laid_out_otherwise_keeps_no_server_from_starting(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

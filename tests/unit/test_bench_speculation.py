@@ -12,6 +12,7 @@ from tokgate.cli import main
 from tokgate.serving import speculation
 from tokgate.serving.load import LoadResult
 from tokgate.serving.request import Target
+from tokgate.serving.web import Web
 from tokgate.stub.process import running
 
 pytestmark = pytest.mark.unit
@@ -31,7 +32,7 @@ def test_it_counts_from_after_the_warm_up_and_tells_as_vllm_does(
     (tmp_path / "prompts").write_text("\n".join(json.dumps({"prompt": f"one two {number}"}) for number in range(6)))
     with running("--ttft-ms=1", "--itl-ms=0.2", "--served-model-name=m") as stub:
 
-        def fetch(page: Target, timeout_s: float) -> bytes:
+        def fetch(page: Target, web: Web, timeout_s: float) -> bytes:
             """Of a server that drafts 4 tokens for each request so far, of which 3 are accepted."""
             with urllib.request.urlopen(f"{stub.url}/truth") as truth:
                 seen.append((page.url, len(json.load(truth)["requests"])))

@@ -48,7 +48,6 @@ def _serve(args: argparse.Namespace) -> int:
     from tokgate.outputs import check_file
     from tokgate.report import bench as report
     from tokgate.serving import result_file
-    from tokgate.serving.endpoint import metrics_page
     from tokgate.serving.measures import measure
     from tokgate.serving.speculation import SpeculationWatch
 
@@ -59,7 +58,7 @@ def _serve(args: argparse.Namespace) -> int:
         option = "--result-filename" if args.result_filename else "--result-dir"
         check_file(option, _result_path(args, setting, datetime.now()), appended=args.append_result)
     setting, sent = _prepared(args, target, setting)
-    counters = SpeculationWatch(metrics_page(target))
+    counters = SpeculationWatch(target.beside("/metrics"))
     result = _driven(args, target, setting, sent, counters.start)
     ended = datetime.now()
     speculation = counters.stop()

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
@@ -58,7 +58,7 @@ def first_model(endpoint: Target) -> Model:
 
     Asked at the server's root, also where the base URL ends in /v1 as the guide's does.
     """
-    listing = replace(endpoint, path=f"{_root(endpoint)}/v1/models")
+    listing = endpoint.beside("/v1/models")
     what = f"{listing.url}: {{}}; start the server, or name its model with --model"
     try:
         status, body = _get(listing)
@@ -70,11 +70,6 @@ def first_model(endpoint: Target) -> Model:
         raise MeasurementError(what.format(error)) from None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise MeasurementError(what.format("no list of models there")) from None
-
-
-def metrics_page(endpoint: Target) -> Target:
-    """Where a server tells of itself, if it does: at its root, too."""
-    return replace(endpoint, path=f"{_root(endpoint)}/metrics")
 
 
 def connect(endpoint: Target, timeout_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -118,10 +113,6 @@ def wait_ready(
                 f"{endpoint.url}: {waited}: {error_of(record)}; see the server's log, and check --model and --endpoint"
             )
         sleep(_RETRY_S)
-
-
-def _root(endpoint: Target) -> str:
-    return endpoint.path.partition("/v1/")[0] if "/v1/" in endpoint.path else ""
 
 
 def _get(endpoint: Target) -> tuple[int, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class ServedText:
     """A running service, asked what an engine is asked. It compares its logits with the reference's by itself."""
 
     def __init__(self, target: Target, facts: Mapping[str, str]) -> None:
-        info = replace(target, path="/info")
+        info = target.beside("/info")
         with opened(info.url, _ANSWER_S) as answer:
             self._info: dict[str, Any] = json.load(answer)
         self._facts = dict(facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -20,6 +20,12 @@ class Target:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+    def beside(self, page: str) -> Target:
+        """A page of the same server, as "/metrics": below what stands before /v1/... or /generate in `path`."""
+        path = self.path.partition("?")[0]
+        before = next((path.rpartition(part)[0] for part in ("/v1/", "/generate") if part in path), "")
+        return replace(self, path=f"{before}{page}")
 
 
 @dataclass(frozen=True)

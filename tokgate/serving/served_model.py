@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from tokgate.accuracy import TopLogprobs
 from tokgate.engines import Tokens
 from tokgate.serving.request import Target
-from tokgate.serving.server_metrics import fetch
+from tokgate.serving.server_metrics import fetch, samples
 from tokgate.serving.vllm_cli import TOLD
 from tokgate.serving.web import opened
 
@@ -104,7 +102,7 @@ class ServedModel:
         return decoded
 
     def _version(self) -> dict[str, str]:
-        text = fetch(replace(self._target, path="/version"))
+        text = fetch(self._target.beside("/version"))
         try:
             return {"vllm": str(json.loads(text or b"{}")["version"])}
         except (ValueError, KeyError):
@@ -112,11 +110,9 @@ class ServedModel:
 
     def _cache_config(self) -> dict[str, str]:
         """vLLM's settings of the KV cache stand as labels in its metrics."""
-        text = (fetch(replace(self._target, path="/metrics")) or b"").decode("utf-8", "replace")
-        lines = [line for line in text.splitlines() if line.startswith(_CACHE_CONFIG)]
-        for family in text_string_to_metric_families("\n".join([*lines, ""])):
-            for sample in family.samples:
-                return {name: sample.labels[name] for name in _CACHE_FACTS if name in sample.labels}
+        text = (fetch(self._target.beside("/metrics")) or b"").decode("utf-8", "replace")
+        for sample in samples(text, (_CACHE_CONFIG,)):
+            return {name: sample.labels[name] for name in _CACHE_FACTS if name in sample.labels}
         return {}
 
 

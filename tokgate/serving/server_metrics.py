@@ -7,28 +7,36 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tokgate.serving.request import Target
 from tokgate.serving.web import Web
 
 _PERIOD_S = 1.0
 _ANSWER_S = 5.0
+# A page of vLLM's has some 100 KB an engine.
+_MOST_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 16
 # vLLM's names, 0.19 to 0.32; a counter's sample ends in _total.
 _KV_CACHE = "vllm:kv_cache_usage_perc"
 _RUNNING = "vllm:num_requests_running"
 _WAITING = "vllm:num_requests_waiting"
+DRAFTED_TOKENS = "vllm:spec_decode_num_draft_tokens_total"
+ACCEPTED_TOKENS = "vllm:spec_decode_num_accepted_tokens_total"
 _COUNTERS = {
     "preemptions": "vllm:num_preemptions_total",
     "prefix_queries": "vllm:prefix_cache_queries_total",
     "prefix_hits": "vllm:prefix_cache_hits_total",
-    "drafted_tokens": "vllm:spec_decode_num_draft_tokens_total",
-    "accepted_tokens": "vllm:spec_decode_num_accepted_tokens_total",
+    "drafted_tokens": DRAFTED_TOKENS,
+    "accepted_tokens": ACCEPTED_TOKENS,
     "prompt_tokens": "vllm:prompt_tokens_total",
     "output_tokens": "vllm:generation_tokens_total",
     "queue_s": "vllm:request_queue_time_seconds_sum",
@@ -101,26 +109,57 @@ class MetricsWatch:
 
 
 def fetch(target: Target, web: Web | None = None, timeout_s: float = _ANSWER_S) -> bytes | None:
-    """The text of a page; None where there is none, or no word of it comes for `timeout_s`."""
+    """The text of a page; None where there is none, or not the whole of it within `timeout_s`.
+
+    It is asked for by a thread, which is waited for and then left: no timeout of a socket bounds looking up a name, or
+    headers that come byte by byte.
+    """
+    found: Future[bytes | None] = Future()
+
+    def ask() -> None:
+        try:
+            found.set_result(_page(target, web, timeout_s))
+        except BaseException as error:  # raised again where it is waited for
+            found.set_exception(error)
+
+    threading.Thread(target=ask, name="server-page", daemon=True).start()
+    try:
+        return found.result(timeout_s)
+    except TimeoutError:
+        return None
+
+
+def _page(target: Target, web: Web | None, timeout_s: float) -> bytes | None:
+    """Gives up by itself where the body trickles, or has no end."""
+    deadline_s = time.monotonic() + timeout_s
     request = urllib.request.Request(target.url, headers=dict(target.headers))
+    text = bytearray()
     try:
         with (web or Web(target.scheme)).open(request, timeout_s) as answer:
-            return answer.read() if answer.status == 200 else None
+            while piece := answer.read1(_PIECE_BYTES):
+                text += piece
+                if time.monotonic() > deadline_s or len(text) > _MOST_BYTES:
+                    return None
+            # What a connection that broke leaves out, read1 does not tell.
+            return bytes(text) if answer.status == 200 and not answer.length else None
     except (OSError, http.client.HTTPException):
         return None
 
 
+def samples(text: str, names: tuple[str, ...]) -> Iterator[Sample]:
+    """Those of a /metrics page that have these names. Raises ValueError where such a line is none of Prometheus'."""
+    lines = [line for line in text.splitlines() if line.startswith(names)]
+    for family in text_string_to_metric_families("\n".join([*lines, ""])):
+        yield from (sample for sample in family.samples if sample.name in names)
+
+
 def reading(text: str) -> Reading:
     """The figures of interest by name; of several engines the fullest cache, and of all else the sum."""
-    lines = (line for line in text.splitlines() if line.startswith(_NAMES))
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families("\n".join([*lines, ""])):
-        for sample in family.samples:
-            if sample.name not in _NAMES:
-                continue
-            value = float(sample.value)
-            before = found.get(sample.name, 0.0)
-            found[sample.name] = max(before, value) if sample.name == _KV_CACHE else before + value
+    for sample in samples(text, _NAMES):
+        value = float(sample.value)
+        before = found.get(sample.name, 0.0)
+        found[sample.name] = max(before, value) if sample.name == _KV_CACHE else before + value
     return found
 
 

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from tokgate.serving.request import Target
-from tokgate.serving.server_metrics import fetch
+from tokgate.serving.server_metrics import ACCEPTED_TOKENS, DRAFTED_TOKENS, fetch, samples
+from tokgate.serving.web import Web
 
-# The server is idle when it is asked; where the page hangs, the connections that are open must not age meanwhile.
+# The server is idle when it is asked; where the page hangs, the connections that are open must not age meanwhile, and
+# nothing hears Ctrl-C.
 _ANSWER_S = 1.0
 # vLLM's names, 0.19 to 0.32.
 _DRAFTS = "vllm:spec_decode_num_drafts_total"
-_DRAFT_TOKENS = "vllm:spec_decode_num_draft_tokens_total"
-_ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
 _ACCEPTED_AT = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
 
 # (name, position) -> count; of counters without a position that is -1.
@@ -64,6 +62,7 @@ class SpeculationWatch:
 
     def __init__(self, page: Target) -> None:
         self._page = page
+        self._web = Web(page.scheme)
         self._before: Counts = {}
 
     def start(self) -> None:
@@ -74,18 +73,15 @@ class SpeculationWatch:
         return between(self._before, self._read()) if self._before else None
 
     def _read(self) -> Counts:
-        return counts((fetch(self._page, timeout_s=_ANSWER_S) or b"").decode("utf-8", "replace"))
+        return counts((fetch(self._page, self._web, _ANSWER_S) or b"").decode("utf-8", "replace"))
 
 
 def counts(text: str) -> Counts:
     """The sums over a server's engines; empty where it counts no speculation, or the page is none of vLLM's."""
-    names = (_DRAFTS, _DRAFT_TOKENS, _ACCEPTED, _ACCEPTED_AT)
-    lines = [line for line in text.splitlines() if line.startswith(names)]
     found: Counter[tuple[str, int]] = Counter()
     try:
-        for family in text_string_to_metric_families("\n".join([*lines, ""])):
-            for sample in family.samples:
-                found[sample.name, int(sample.labels.get("position", -1))] += int(sample.value)
+        for sample in samples(text, (_DRAFTS, DRAFTED_TOKENS, ACCEPTED_TOKENS, _ACCEPTED_AT)):
+            found[sample.name, int(sample.labels.get("position", -1))] += int(sample.value)
     except (ValueError, OverflowError):
         return {}
     return found
@@ -94,12 +90,12 @@ def counts(text: str) -> Counts:
 def between(before: Counts, after: Counts) -> Speculation | None:
     """None where nothing was proposed; and where a counter fell, since then another server answered or it restarted."""
     grown = {key: after.get(key, 0) - before.get(key, 0) for key in {*before, *after}}
-    drafted = grown.get((_DRAFT_TOKENS, -1), 0)
+    drafted = grown.get((DRAFTED_TOKENS, -1), 0)
     if not drafted or min(grown.values()) < 0:
         return None
     return Speculation(
         drafts=grown.get((_DRAFTS, -1), 0),
         draft_tokens=drafted,
-        accepted_tokens=grown.get((_ACCEPTED, -1), 0),
+        accepted_tokens=grown.get((ACCEPTED_TOKENS, -1), 0),
         accepted_at=tuple(grown[key] for key in sorted(grown) if key[0] == _ACCEPTED_AT),
     )

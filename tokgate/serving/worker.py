@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from tokgate.child import Emit, Event, await_parent
@@ -91,7 +91,7 @@ class ServingLaunch(Launch):
         self._base_url = self._server.base_url or self._start()
         path = PATH if self._plan.engine == SERVE else GENERATE_PATH
         self._target = target_of(self._base_url, path, self._server.api_key_env, os.environ)
-        self._metrics = MetricsWatch(replace(self._target, path="/metrics"))
+        self._metrics = MetricsWatch(self._target.beside("/metrics"))
         # Where it has a core of its own, that is one.
         self._loads = Loads(self._plan, self._target, len(usable_cpus()) if self._cores is None else 1)
         facts = {"prompts": "token ids: the server tokenises nothing"}
@@ -117,7 +117,7 @@ class ServingLaunch(Launch):
         return self._process.base_url
 
     def _await_free_gpus(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """What an orphan of the server holds, the next launch does not get. Raises MeasurementError."""
+        """What an orphan of the server holds, the next launch does not get. Raises TokgateError."""
         with told_after(error), driver_session() as nvml:
             await_free(nvml, visible_devices(nvml, os.environ)[: self._plan.gpus], when="after the server ended")
 

@@ -55,6 +55,29 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         assert not thread.is_alive()
 
 
+@contextlib.contextmanager
+def trickling_server(head: bytes, *, pieces: int = 150, every_s: float = 0.02) -> Iterator[str]:
+    """A server that answers whatever is asked with `head`, and then "#" again and again: for 3 s, or until it is left.
+
+    Where `head` ends inside the headers, it is those that never end.
+    """
+    left = threading.Event()
+
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(head)
+        for _ in range(pieces):
+            if left.wait(every_s):
+                return
+            peer.sendall(b"#")
+
+    with raw_server(talk) as url:
+        try:
+            yield url
+        finally:
+            left.set()
+
+
 def read_request(peer: socket.socket) -> bytes:
     """One whole request; empty where the client has gone."""
     read = b""

@@ -57,6 +57,23 @@ def test_the_first_model_is_asked_at_the_root(stub: StubProcess, base: str, path
     assert first_model(target(f"{stub.url}{base}", "", 0, path, ())) == Model("some/model", "some/model")
 
 
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/v1/completions", "/metrics"),
+        ("/completions?x=/v1/", "/metrics"),
+        ("/prefix/v1/chat/completions?x=1", "/prefix/metrics"),
+        ("/prefix/v1/here/v1/completions", "/prefix/v1/here/metrics"),
+        ("/generate", "/metrics"),
+        ("/prefix/generate", "/prefix/metrics"),
+    ],
+)
+def test_other_pages_stand_below_the_same_prefix(path: str, page: str) -> None:
+    headers = (("Authorization", "Bearer key"),)
+    endpoint = target("https://host", "", 0, path, headers)
+    assert endpoint.beside("/metrics") == Target("https", "host", 443, page, headers)
+
+
 def test_a_server_that_lists_no_models_is_told(stub: StubProcess) -> None:
     with pytest.raises(MeasurementError, match=r"HTTP 404; start the server, or name its model with --model"):
         first_model(target(f"{stub.url}/x/v1", "", 0, "/completions", ()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.loads import target
+from serving.loads import raw_server, target
 from tokgate import __version__
 from tokgate.gate.chosen import choice_changes, choices_of
 from tokgate.serving.served_model import ServedModel
@@ -64,6 +64,23 @@ def test_what_it_says_it_chose_and_what_its_engine_came_to_are_recorded(url: str
 @pytest.mark.parametrize("told", ["INFO: nothing of ours", TOLD + '{"environment": "no'])
 def test_a_server_that_does_not_say_is_recorded_without(url: str, tmp_path: Path, told: str) -> None:
     assert described(url, tmp_path, told) == {"vllm": __version__, **LOGGED, "client_cpus": "1"}
+
+
+def test_a_server_below_a_prefix_is_asked_there() -> None:
+    """As one behind a gateway, whose root is another's."""
+    pages = {
+        b"/prefix/version": b'{"version": "1.2"}',
+        b"/prefix/metrics": b'vllm:cache_config_info{block_size="16",other="1"} 1.0\n',
+    }
+
+    def talk(peer) -> None:
+        body = pages.get(peer.recv(65536).split()[1])
+        status, body = (b"200 OK", body) if body is not None else (b"404 Not Found", b"")
+        peer.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+
+    with raw_server(talk) as base:
+        found = ServedModel(target(base, "/prefix/v1/completions"), "m").describe()
+    assert found == {"vllm": "1.2", "block_size": "16"}
 
 
 def test_where_a_row_is_slower_a_variable_and_another_scheduling_are_named(url: str, tmp_path: Path) -> None:

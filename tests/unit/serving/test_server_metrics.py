@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from serving.loads import raw_server, target, trickling_server
+from tokgate.serving import server_metrics
 from tokgate.serving.figures import queue_of
 from tokgate.serving.request import Target
 from tokgate.serving.server import free_port
-from tokgate.serving.server_metrics import MetricsWatch, reading, server_use
+from tokgate.serving.server_metrics import MetricsWatch, fetch, reading, server_use
 
 pytestmark = pytest.mark.unit
 
@@ -84,3 +88,49 @@ def test_a_server_without_the_page_is_measured_without_it() -> None:
     watch = MetricsWatch(Target("http", "127.0.0.1", free_port(), "/metrics"))
     watch.start()
     assert watch.stop() is None
+
+
+TRICKLES = {
+    "headers": b"HTTP/1.1 200 OK\r\nX-Name: ",
+    "body": b"HTTP/1.1 200 OK\r\n\r\n",
+    "body of a length": b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", TRICKLES.values(), ids=TRICKLES)
+def test_a_page_that_trickles_is_waited_for_no_longer_than_one_that_hangs(head: bytes) -> None:
+    with trickling_server(head) as url:
+        began_s = time.monotonic()
+        assert fetch(target(url, "/metrics"), timeout_s=0.2) is None
+        assert 0.2 <= time.monotonic() - began_s < 2.0
+
+
+def test_a_watch_ends_beside_a_page_that_begins_to_trickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_metrics, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(server_metrics.fetch, "__defaults__", (None, 0.2))
+    with trickling_server(TRICKLES["body"]) as url:
+        watch = MetricsWatch(target(url, "/metrics"))
+        with monkeypatch.context() as first:
+            first.setattr(server_metrics, "fetch", lambda *_: text().encode())
+            watch.start()
+        began_s = time.monotonic()
+        watch.stop()
+        assert time.monotonic() - began_s < 2.0
+
+
+@pytest.mark.parametrize("size", [11, 9], ids=["too long", "cut"])
+def test_what_is_not_the_whole_page_or_has_no_end_is_none(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The page says that it holds 10 bytes, or says nothing of its length."""
+    length = b"Content-Length: 10\r\n" if size < 10 else b""
+
+    def talk(peer) -> None:
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (length, b"#" * size))
+
+    monkeypatch.setattr(server_metrics, "_MOST_BYTES", 10)
+    with raw_server(talk) as url:
+        assert fetch(target(url, "/metrics")) is None
+    monkeypatch.setattr(server_metrics, "_MOST_BYTES", 11)
+    if not length:
+        with raw_server(talk) as url:
+            assert fetch(target(url, "/metrics")) == b"#" * size

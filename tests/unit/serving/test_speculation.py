@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from serving.loads import raw_server, target
-from tokgate.serving import speculation
+from serving.loads import raw_server, target, trickling_server
+from tokgate.serving import server_metrics, speculation
+from tokgate.serving.request import Target
 from tokgate.serving.speculation import Speculation, SpeculationWatch, between, counts
+from tokgate.serving.web import Web
 from tokgate.stub.process import running
 
 pytestmark = pytest.mark.unit
@@ -110,3 +112,31 @@ def test_a_page_that_hangs_costs_a_moment_and_once(monkeypatch: pytest.MonkeyPat
         watch.start()
         assert watch.stop() is None
         assert 0.3 <= time.monotonic() - began_s < 3.0
+
+
+def test_a_page_that_trickles_costs_a_moment_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read inside the client's event loop, which hears no Ctrl-C meanwhile."""
+    monkeypatch.setattr(speculation, "_ANSWER_S", 0.2)
+    with trickling_server(b"HTTP/1.1 200 OK\r\n\r\n") as url:
+        watch = SpeculationWatch(target(url, "/metrics"))
+        began_s = time.monotonic()
+        watch.start()
+        assert watch.stop() is None
+        assert 0.2 <= time.monotonic() - began_s < 2.0
+
+
+def test_certificates_are_read_before_the_load_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    class Counted(Web):
+        def __init__(self, scheme: str) -> None:
+            made.append(scheme)
+            super().__init__(scheme)
+
+    for module in (speculation, server_metrics):
+        monkeypatch.setattr(module, "Web", Counted, raising=False)
+    watch = SpeculationWatch(Target("https", "127.0.0.1", 1, "/metrics"))
+    assert made == ["https"]
+    watch.start()
+    watch.stop()
+    assert made == ["https"]

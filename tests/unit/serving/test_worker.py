@@ -18,6 +18,7 @@ from tokgate.errors import MeasurementError
 from tokgate.launch import LaunchRecord, Turns, run_launch
 from tokgate.machine.watch import Watched, open_watch
 from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
+from tokgate.serving import worker
 from tokgate.serving.crosscheck import BothClients, CrossCheck
 from tokgate.serving.load import LoadResult
 from tokgate.serving.vllm_cli import TOLD
@@ -130,6 +131,17 @@ def test_the_closed_loop_that_gives_a_rate_is_watched_and_found_anew_while_repea
     assert [why and why.rpartition(", in which ")[2] for why in told] == found
     rounds = [(event["scenario"], event["disturbed"]) for event in events if event["event"] == "round"]
     assert rounds == [("open", told[-1]), ("open80", told[-1])]
+
+
+@pytest.mark.parametrize("prefix", ["", "/prefix"])
+def test_a_server_tells_of_itself_below_its_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    watched: list[str] = []
+    monkeypatch.setattr(worker, "MetricsWatch", lambda page: watched.append(page.url))
+    plan = plan_of(tmp_path, server=ServerPlan("m", base_url=f"http://127.0.0.1:1{prefix}/v1"))
+    ServingLaunch(plan, lambda event: None, Seen())._load()
+    assert watched == [f"http://127.0.0.1:1{prefix}/metrics"]
 
 
 def test_an_answer_that_is_shorter_than_asked_for_is_a_failure(tmp_path: Path) -> None:

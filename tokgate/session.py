@@ -17,6 +17,7 @@ import msgspec
 
 from tokgate import tomltext
 from tokgate.errors import InputError
+from tokgate.outputs import behind
 
 # Version history of the session file:
 #   1  the first: rows with launches, machine fingerprint, software, accuracy, validity
@@ -221,10 +222,13 @@ def write(session: Session, folder: Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, a kill or a full disk never sees half of it. An OSError names `path` itself."""
+    """Writes a file so that a reader, a kill or a full disk never sees half of it. An OSError names `path` itself.
+
+    A link stays one, and what it leads to is written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _replace(path, content)
+        _replace(behind(path), content)
     except OSError as error:
         # Not the temporary file, which is gone by then and which nobody asked for.
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_cli import Tokgate, night
+from tokgate import session as sessions
 from tokgate.cli import main
 from tokgate.commands import options
 
@@ -52,9 +53,12 @@ def test_where_no_baselines_are_here_a_night_is_judged_by_tokgates_own(
     assert "its own" not in capsys.readouterr().err
 
 
-HELD = [["judge", "{}"], ["summary", "{}"], ["report", "{}", "-o", "page.html"], *(
-    ["report", *page, "-o", "page.html"] for page in (["--compare", "{}", "{}"], ["--trends", "edge-2c-24g"])
-)]  # fmt: skip
+JUDGED = [["judge", "{}"], ["summary", "{}"], ["report", "{}", "-o", "page.html"]]
+SHOWN = [
+    ["report", *page, "-o", "page.html"]
+    for page in (["--compare", "{}", "{}"], ["--trends", "edge-2c-24g"], ["--trends"])
+]
+HELD = [*JUDGED, *SHOWN]
 
 
 def of(command: list[str], path: str) -> list[str]:
@@ -90,16 +94,55 @@ def test_what_is_held_against_baselines_takes_tokgates_own_where_none_are_here(
     assert "NO-BASELINE" not in said.out
 
 
-@pytest.mark.parametrize("command", HELD)
+@pytest.mark.parametrize("command", JUDGED)
 def test_where_there_are_no_baselines_at_all_judging_is_refused(
     command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As of an installed package."""
+    """As of an installed package. What it says to do is done."""
     path = tokgate.file(night("first"))
     monkeypatch.chdir(tokgate.folder)
     monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "none")
     assert main(of(command, path)) == 2
-    assert "there is no folder baselines, so nothing to compare with" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no folder baselines, so nothing to compare with" in said
+    assert said.endswith(" sessions, or an empty one where nothing is accepted yet: --baselines DIR\n")
+    (tokgate.folder / "empty").mkdir()
+    assert main([*of(command, path), "--baselines=empty"]) == 0
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_where_there_are_no_baselines_at_all_what_judges_nothing_needs_none(
+    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tokgate.file(night("first"))
+    monkeypatch.chdir(tokgate.folder)
+    monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "none")
+    assert main([*of(command, path), "--sessions=sessions"]) == 0
+    assert capsys.readouterr() == ("page.html\n", "")
+    (tokgate.folder / "page.html").unlink()
+    (tokgate.folder / "baselines").write_text("")
+    assert main([*of(command, path), "--sessions=sessions"]) == 2, "what is here and cannot be read is not passed over"
+    assert "there is no folder baselines" in capsys.readouterr().err
+    assert not (tokgate.folder / "page.html").exists()
+
+
+def test_trends_are_of_the_machine_that_was_measured_and_not_of_tokgates_own(
+    tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokgate.accept()
+    tokgate.file(night("first", machine="edge-8c-16g"))
+    for stored in (tokgate.folder / "sessions").glob("night-*"):
+        stored.unlink()
+    (elsewhere := tokgate.folder / "elsewhere").mkdir()
+    (tokgate.folder / "sessions").rename(elsewhere / "saved")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "baselines")
+    asked = ["report", "--trends", "-o", "t.html", "--sessions"]
+    assert main([*asked, "saved"]) == 0
+    assert "1 session of edge-8c-16g" in (elsewhere / "t.html").read_text()
+    sessions.write(night("second", machine="edge-4c-8g"), elsewhere / "saved")
+    assert main([*asked, "saved"]) == 2
+    assert "which machine: there are edge-2c-24g, edge-4c-8g, edge-8c-16g; name one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["summary"], ["report", "{}"], ["report", "--scaling", "{}"]])

@@ -128,6 +128,28 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, cal
     assert os.listdir(tmp_path) == ["f.json"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path, there):
+    (tmp_path / "real").mkdir()
+    if there:
+        (tmp_path / "real" / "page.html").write_bytes(b"old")
+    (link := tmp_path / "link.html").symlink_to("real/page.html")
+    sessions.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "page.html").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "real") == ["page.html"]
+    assert sorted(os.listdir(tmp_path)) == ["link.html", "real"]
+
+
+def test_links_that_lead_to_each_other_are_left_as_they_are(tmp_path):
+    (link := tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=f"Too many levels of symbolic links: '{link}'"):
+        sessions.write_atomically(link, b"new")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+    assert link.is_symlink()
+
+
 def test_a_written_file_has_the_users_mode(tmp_path):
     path = tmp_path / "f.json"
     umask = os.umask(0o027)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from serving.examples import result
@@ -10,6 +11,7 @@ from serving.examples import result
 from tests.unit.test_cli import SCENARIOS, Tokgate, night
 from tokgate.cli import main
 from tokgate.commands.options import OWN_BASELINES
+from tokgate.report.markdown import command
 
 pytestmark = pytest.mark.unit
 
@@ -80,3 +82,15 @@ def test_a_file_that_cannot_be_used_is_2_and_the_others_are_shown(
     assert "bad.json" in captured.err
     assert captured.out.startswith("::error title=tokgate::")
     assert "REGRESSED" in captured.out
+
+
+@pytest.mark.parametrize(("form", "annotated"), [("annotations", True), ("markdown", False), ("issue", False)])
+def test_baselines_that_are_not_there_are_annotated_in_the_words_of_standard_error(
+    form: str, annotated: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Tokgate(tmp_path).file(night("first"))
+    assert main(["summary", path, f"--as={form}", "--baselines", str(tmp_path / "nosuch")]) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"tokgate: there is no folder {tmp_path / 'nosuch'}, so nothing to compare with")
+    assert said.out == (f"{command('error', 'tokgate', line.removeprefix('tokgate: '))}\n" if annotated else "")

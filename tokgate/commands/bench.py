@@ -65,15 +65,23 @@ def _serve(args: argparse.Namespace) -> int:
 
     measures = measure(result, sent, goodput_ms)
     fault = _client_fault(result)
-    path = None
+    path, unsaved = None, None
     if saves:
         # Before anything is printed, to a reader who may have left.
         path = _result_path(args, setting, ended)
         data = result_file.to_json(setting, measures, result, sent, ended, fault, args.save_detailed, speculation)
-        result_file.write(data, path, append=args.append_result)
-    print("\n".join(report.table(setting, measures, result.health, fault, speculation)))
-    for note in report.notes(sent, result, counted=args.backend != "openai-chat"):
-        print(f"note: {note}", file=sys.stderr)
+        try:
+            result_file.write(data, path, append=args.append_result)
+        except OSError as error:
+            unsaved = error
+    try:
+        print("\n".join(report.table(setting, measures, result.health, fault, speculation)))
+        for note in report.notes(sent, result, counted=args.backend != "openai-chat"):
+            print(f"note: {note}", file=sys.stderr)
+    finally:
+        if unsaved is not None:
+            # Told as well where the table's reader has left.
+            raise unsaved
     if path is not None:
         print(f"saved: {path}", file=sys.stderr)
     return _status(measures, fault)

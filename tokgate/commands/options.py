@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LAST_PORT = 65535
 
+_HERE = Path("baselines")
 # Of the checkout that tokgate is run from; an installed package has none.
 OWN_BASELINES = Path(__file__).resolve().parents[2] / "baselines"
 
@@ -39,30 +40,35 @@ def port(text: str) -> int:
 
 
 def add_baselines(parser: argparse.ArgumentParser, *, or_own: bool = False) -> None:
-    """`or_own`: tokgate's own are taken where there is no folder of them here; `shelf` opens what was found."""
-    here = Path("baselines")
-    default, told = here, str(here)
+    """`or_own`: tokgate's own are taken where none is named and there is no folder of them here; `shelf` finds them."""
+    told = str(_HERE)
     if or_own and OWN_BASELINES.is_dir():
-        default, told = (here if here.exists() else OWN_BASELINES), f"{here}, or tokgate's own where there is none here"
+        told = f"{_HERE}, or tokgate's own where there is none here"
+    default = None if or_own else _HERE
     parser.add_argument("--baselines", type=_folder, default=default, metavar="DIR", help=f"default: {told}")
 
 
-def shelf(args: argparse.Namespace) -> Shelf:
-    """The baselines that `add_baselines(parser, or_own=True)` found. Tokgate's own are told on standard error.
+def shelf(args: argparse.Namespace, *, or_empty: bool = False) -> Shelf:
+    """The baselines of `add_baselines(parser, or_own=True)`. Tokgate's own are told on standard error.
 
-    Raises InputError where there is no such folder.
+    Raises InputError where there is no such folder; but with `or_empty`, for what judges nothing, where none was named.
     """
     from tokgate.baselines import Shelf
 
-    if not args.baselines.is_dir():
+    folder = args.baselines
+    if folder is None:
+        folder = OWN_BASELINES if OWN_BASELINES.is_dir() and not _HERE.exists() else _HERE
+        if or_empty and not folder.exists():
+            return Shelf(folder)
+    if not folder.is_dir():
         # Held against nothing, anything would pass.
         raise InputError(
-            f"there is no folder {args.baselines}, so nothing to compare with; name that of the accepted sessions: "
-            "--baselines DIR"
+            f"there is no folder {folder}, so nothing to compare with; name that of the accepted sessions, "
+            "or an empty one where nothing is accepted yet: --baselines DIR"
         )
-    if args.baselines == OWN_BASELINES:
-        print(f"tokgate: held against its own baselines, {args.baselines}", file=sys.stderr)
-    return Shelf(args.baselines)
+    if folder == OWN_BASELINES:
+        print(f"tokgate: held against its own baselines, {folder}", file=sys.stderr)
+    return Shelf(folder)
 
 
 def add_cache(parser: argparse._ActionsContainer) -> None:

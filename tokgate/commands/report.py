@@ -36,7 +36,8 @@ def add(commands: Any) -> None:
         nargs="?",
         const=_ANY_MACHINE,
         metavar="MACHINE",
-        help="all accepted and saved sessions of a machine over time; MACHINE may be left out where there is one only",
+        help="all accepted and saved sessions of a machine over time; MACHINE may be left out where there is one only, "
+        "or the saved sessions are of one",
     )
     page.add_argument(
         "--ladder",
@@ -95,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
 def _pages(args: argparse.Namespace) -> int:
     from tokgate.report.html.publish import judged_facts, publish_comparison, publish_report, publish_trends
 
-    shelf = options.shelf(args)
+    # Neither a comparison nor trends judge anything, so both can do without.
+    shelf = options.shelf(args, or_empty=args.compare is not None or args.trends is not None)
     refusal: InputError | None = None
     if args.compare is not None:
         first, second = (judged_facts(path, shelf, args.machine) for path in args.compare)

@@ -54,17 +54,26 @@ def run(args: argparse.Namespace) -> int:
 def _judged(args: argparse.Namespace) -> tuple[list[Judged], TokgateError | None]:
     """The files that can be used, and why the last of the others cannot."""
     from tokgate.judging import judge_file
-    from tokgate.report.markdown import command
 
-    shelf = options.shelf(args)
-    sessions = []
+    sessions: list[Judged] = []
     refusal: TokgateError | None = None
+    try:
+        shelf = options.shelf(args)
+    except InputError as error:
+        _tell(error, args.form)
+        return sessions, error
     for path in args.files:
         try:
             sessions.append(judge_file(path, shelf, args.machine))
         except InputError as error:
-            print(f"tokgate: {error}", file=sys.stderr)
+            _tell(error, args.form)
             refusal = error
-            if args.form == "annotations":
-                print(command("error", "tokgate", str(error)))
     return sessions, refusal
+
+
+def _tell(error: TokgateError, form: str) -> None:
+    from tokgate.report.markdown import command
+
+    print(f"tokgate: {error}", file=sys.stderr)
+    if form == "annotations":
+        print(command("error", "tokgate", str(error)))

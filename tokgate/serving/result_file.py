@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from tokgate.serving.request import Request
 from tokgate.serving.setting import Setting
 from tokgate.serving.speculation import Speculation
 from tokgate.serving.vllm_file import DATE_FORMAT
+from tokgate.session import write_atomically
 
 # What has an entry for each request, and is left out but with --save-detailed. latencies and queue_times always stay.
 _DETAILS = ("input_lens", "output_lens", "start_times", "ttfts", "itls", "generated_texts", "errors")
@@ -79,15 +79,14 @@ def to_json(
 
 def write(data: Mapping[str, Any], path: Path, append: bool = False) -> None:
     """Writes the file whole, or adds an object on a line of its own, and makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data)
-    if append:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{text}" if file.tell() else text)
+    if not append:
+        write_atomically(path, text.encode())
         return
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        # A terminal does not tell where it is.
+        file.write(f"\n{text}" if file.seekable() and file.tell() else text)
 
 
 def shown(percentile: float) -> str:

@@ -43,15 +43,19 @@ def publish_ladder(climb: Climb, files: Mapping[str, str], path: Path) -> Path:
 
 
 def publish_trends(machine: str | None, folder: Path, shelf: Shelf, path: Path) -> Path:
-    """Over the sessions in `folder` and the accepted ones; without `machine`, of the only one that there is.
+    """Over the sessions in `folder` and the accepted ones.
+
+    Without `machine`, of the only one that `folder` has sessions of, or else of the only one that there is: the
+    accepted ones may be tokgate's own, of machines that the user has never seen.
 
     Raises InputError where nothing is known of the machine, or several are and none is named. A file that is no session
     is told and left out.
     """
     found = list(_sessions(folder))
-    known = sorted({each.machine_id for each, _ in found} | _accepted_machines(shelf.root))
-    if machine is None and len(known) == 1:
-        machine = known[0]
+    saved = {each.machine_id for each, _ in found}
+    known = sorted(saved | _accepted_machines(shelf.root))
+    if machine is None:
+        machine = next((one for each in (saved, known) if len(each) == 1 for one in each), None)
     if machine is None or machine not in known:
         asked = "which machine" if machine is None else f"no session of {machine!r}"
         there = ", ".join(known) or f"none at all in {folder} or {shelf.root}"

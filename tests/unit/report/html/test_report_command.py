@@ -65,13 +65,22 @@ def test_the_only_machine_s_trends_need_no_name(store: Path, tmp_path: Path) -> 
 
 
 def test_of_several_machines_one_must_be_named(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sessions.write(night("t4", day=6, machine={"id": "nvidia-t4", "kind": "gpu"}), tmp_path / "saved")
+    for name, machine in (("t4", "nvidia-t4"), ("a10", "nvidia-a10")):
+        sessions.write(night(name, day=6, machine={"id": machine, "kind": "gpu"}), tmp_path / "saved")
     page = tmp_path / "trends.html"
     where = ["--sessions", str(tmp_path / "saved"), "--baselines", str(store), "-o", str(page)]
     assert main(["report", "--trends", *where]) == 2
-    assert "edge-2c-24g, nvidia-t4" in capsys.readouterr().err
+    assert "edge-2c-24g, nvidia-a10, nvidia-t4" in capsys.readouterr().err
     assert main(["report", "--trends", "nvidia-t4", *where]) == 0
     assert "1 sessions of nvidia-t4" not in document(page.read_text()).text
+    assert "1 session of nvidia-t4" in document(page.read_text()).text
+
+
+def test_of_several_accepted_machines_that_of_the_saved_sessions_needs_no_name(store: Path, tmp_path: Path) -> None:
+    sessions.write(night("t4", day=6, machine={"id": "nvidia-t4", "kind": "gpu"}), tmp_path / "saved")
+    page = tmp_path / "trends.html"
+    where = ["--sessions", str(tmp_path / "saved"), "--baselines", str(store), "-o", str(page)]
+    assert main(["report", "--trends", *where]) == 0
     assert "1 session of nvidia-t4" in document(page.read_text()).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -111,8 +112,9 @@ class ServedModel:
     def _cache_config(self) -> dict[str, str]:
         """vLLM's settings of the KV cache stand as labels in its metrics."""
         text = (fetch(self._target.beside("/metrics")) or b"").decode("utf-8", "replace")
-        for sample in samples(text, (_CACHE_CONFIG,)):
-            return {name: sample.labels[name] for name in _CACHE_FACTS if name in sample.labels}
+        with contextlib.suppress(ValueError):
+            for sample in samples(text, (_CACHE_CONFIG,)):
+                return {name: sample.labels[name] for name in _CACHE_FACTS if name in sample.labels}
         return {}
 
 

@@ -5,6 +5,7 @@ A thread fetches the text, which is little work for this process; parsing waits,
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import time
@@ -95,7 +96,7 @@ class MetricsWatch:
         self._ended.set()
         self._thread.join()
         self._fetch()
-        return server_use([reading(text.decode("utf-8", "replace")) for text in self._texts])
+        return server_use(readings(self._texts))
 
     def _fetch_until_ended(self) -> None:
         while not self._ended.wait(_PERIOD_S):
@@ -154,12 +155,24 @@ def samples(text: str, names: tuple[str, ...]) -> Iterator[Sample]:
 
 
 def reading(text: str) -> Reading:
-    """The figures of interest by name; of several engines the fullest cache, and of all else the sum."""
+    """The figures of interest by name; of several engines the fullest cache, and of all else the sum.
+
+    Raises ValueError for a page that is none of Prometheus'.
+    """
     found: dict[str, float] = {}
     for sample in samples(text, _NAMES):
         value = float(sample.value)
         before = found.get(sample.name, 0.0)
         found[sample.name] = max(before, value) if sample.name == _KV_CACHE else before + value
+    return found
+
+
+def readings(pages: Iterable[bytes]) -> list[Reading]:
+    """Of the pages that can be read: of a measured round no garbled page takes more than itself."""
+    found = []
+    for page in pages:
+        with contextlib.suppress(ValueError):
+            found.append(reading(page.decode("utf-8", "replace")))
     return found
 
 

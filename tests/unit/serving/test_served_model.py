@@ -66,12 +66,17 @@ def test_a_server_that_does_not_say_is_recorded_without(url: str, tmp_path: Path
     assert described(url, tmp_path, told) == {"vllm": __version__, **LOGGED, "client_cpus": "1"}
 
 
-def test_a_server_below_a_prefix_is_asked_there() -> None:
+@pytest.mark.parametrize(
+    ("metrics", "facts"),
+    [
+        (b'vllm:cache_config_info{block_size="16",other="1"} 1.0\n', {"block_size": "16"}),
+        (b'vllm:cache_config_info{block_size="16"} many\n', {}),
+    ],
+    ids=["a page", "a garbled page"],
+)
+def test_a_server_below_a_prefix_is_asked_there(metrics: bytes, facts: dict[str, str]) -> None:
     """As one behind a gateway, whose root is another's."""
-    pages = {
-        b"/prefix/version": b'{"version": "1.2"}',
-        b"/prefix/metrics": b'vllm:cache_config_info{block_size="16",other="1"} 1.0\n',
-    }
+    pages = {b"/prefix/version": b'{"version": "1.2"}', b"/prefix/metrics": metrics}
 
     def talk(peer) -> None:
         body = pages.get(peer.recv(65536).split()[1])
@@ -80,7 +85,7 @@ def test_a_server_below_a_prefix_is_asked_there() -> None:
 
     with raw_server(talk) as base:
         found = ServedModel(target(base, "/prefix/v1/completions"), "m").describe()
-    assert found == {"vllm": "1.2", "block_size": "16"}
+    assert found == {"vllm": "1.2", **facts}
 
 
 def test_where_a_row_is_slower_a_variable_and_another_scheduling_are_named(url: str, tmp_path: Path) -> None:

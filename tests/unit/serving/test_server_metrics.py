@@ -11,7 +11,7 @@ from tokgate.serving import server_metrics
 from tokgate.serving.figures import queue_of
 from tokgate.serving.request import Target
 from tokgate.serving.server import free_port
-from tokgate.serving.server_metrics import MetricsWatch, fetch, reading, server_use
+from tokgate.serving.server_metrics import MetricsWatch, fetch, reading, readings, server_use
 
 pytestmark = pytest.mark.unit
 
@@ -82,6 +82,14 @@ def test_one_reading_tells_no_growth() -> None:
 
 def test_a_page_that_is_none_of_vllms_tells_nothing() -> None:
     assert reading("<html>no</html>") == {}
+
+
+def test_a_page_that_cannot_be_read_is_a_page_less() -> None:
+    """A round was measured meanwhile, and is not lost for it."""
+    pages = [text(queries=100).encode(), b"vllm:prefix_cache_queries_total many\n", text(queries=612).encode()]
+    use = server_use(readings(pages))
+    assert use is not None
+    assert (use.readings, use.prefix_queries, use.unknown) == (2, 512.0, None)
 
 
 def test_a_server_without_the_page_is_measured_without_it() -> None:

@@ -94,34 +94,38 @@ def test_what_is_held_against_baselines_takes_tokgates_own_where_none_are_here(
     assert "NO-BASELINE" not in said.out
 
 
-@pytest.mark.parametrize("command", JUDGED)
-def test_where_there_are_no_baselines_at_all_judging_is_refused(
-    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As of an installed package. What it says to do is done."""
-    path = tokgate.file(night("first"))
+@pytest.fixture
+def installed(tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A session's file, in a folder without baselines, beside a tokgate that has none of its own."""
     monkeypatch.chdir(tokgate.folder)
     monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "none")
-    assert main(of(command, path)) == 2
+    return tokgate.file(night("first"))
+
+
+@pytest.mark.parametrize("command", JUDGED)
+def test_where_there_are_no_baselines_at_all_judging_is_refused(
+    command: list[str], installed: str, tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it says to do is done."""
+    assert main(of(command, installed)) == 2
     said = capsys.readouterr().err
     assert "there is no folder baselines, so nothing to compare with" in said
     assert said.endswith(" sessions, or an empty one where nothing is accepted yet: --baselines DIR\n")
     (tokgate.folder / "empty").mkdir()
-    assert main([*of(command, path), "--baselines=empty"]) == 0
+    assert main([*of(command, installed), "--baselines=empty"]) == 0
 
 
 @pytest.mark.parametrize("command", SHOWN)
 def test_where_there_are_no_baselines_at_all_what_judges_nothing_needs_none(
-    command: list[str], tokgate: Tokgate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str], installed: str, tokgate: Tokgate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tokgate.file(night("first"))
-    monkeypatch.chdir(tokgate.folder)
-    monkeypatch.setattr(options, "OWN_BASELINES", tokgate.folder / "none")
-    assert main([*of(command, path), "--sessions=sessions"]) == 0
+    assert main([*of(command, installed), "--sessions=sessions"]) == 0
     assert capsys.readouterr() == ("page.html\n", "")
     (tokgate.folder / "page.html").unlink()
     (tokgate.folder / "baselines").write_text("")
-    assert main([*of(command, path), "--sessions=sessions"]) == 2, "what is here and cannot be read is not passed over"
+    assert main([*of(command, installed), "--sessions=sessions"]) == 2, (
+        "what is here and cannot be read is not passed over"
+    )
     assert "there is no folder baselines" in capsys.readouterr().err
     assert not (tokgate.folder / "page.html").exists()
 

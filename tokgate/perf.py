@@ -61,6 +61,8 @@ class Perf:
         matrix, profile, selection = self.matrix(file), self.option.perf_profile, self.option.perf_select
         if selection is not None and not matrix.selections:
             return f"{file} has no rows of selection {selection}: none of its rows is in a selection"
+        if self.remote is not None and not matrix.scenarios:
+            return f"{file} has no rows at default settings, by which a server elsewhere is measured"
         found = [other.name for other in matrix.profiles if matrix.rows(other.name, selection)]
         of = "" if selection is None else f" of selection {selection}"
         measures = f"--perf-profile={found[0]} measures them" if found else "nor in any other"

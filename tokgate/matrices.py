@@ -43,13 +43,13 @@ def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
     """Of a serving matrix the rows that a server elsewhere can be measured by: those at default settings.
 
     They bear the name of its model. What precision it computes in is not known: that of the matrix's first rows is
-    taken. A matrix of servers may have no such row. Raises InputError for one without servers.
+    taken. Raises InputError where the matrix has no such row.
     """
-    if not any(row.group.serves for row in matrix.scenarios):
-        raise InputError("--perf-base-url is for serving rows, and this matrix has none: take -m serving")
     plain = [row for row in matrix.scenarios if row.group.serves and not row.group.variants and _is_ours(row)]
     if not plain:
-        return replace(matrix, scenarios=())
+        raise InputError(
+            "--perf-base-url is for serving rows at default settings, and this matrix has none: take -m serving"
+        )
     own = [row for row in plain if row.group == plain[0].group]
     rows = replace(matrix, scenarios=tuple(own))
     name = check_slug("the served model's name", re.sub(r"[^a-z0-9._-]", "-", model_part(remote.model)))

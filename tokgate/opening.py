@@ -16,7 +16,7 @@ from tokgate.machine.cpumodel import isa
 from tokgate.machine.cpus import usable_cores
 from tokgate.machine.fingerprint import fingerprint
 from tokgate.machine.gpu import gpu_fingerprint, used_gpus
-from tokgate.machine.lock import Claim, cpu_device_name, gpu_claims
+from tokgate.machine.lock import Claim, HeldDevices, cpu_device_name, gpu_claims
 from tokgate.models.cache import default_cache_root
 from tokgate.models.source import ModelSource
 from tokgate.options import DEFAULT_PAIRS, PYTEST_NAMES, Options
@@ -40,8 +40,11 @@ def open_run(
     sources: dict[str, ModelSource],
     progress: Progress,
     remote: Remote | None = None,
+    devices: HeldDevices | None = None,
 ) -> DeviceRun:
-    """Raises InputError for a bad machine id or interpreter, too few pairs, a folder of sessions that cannot be written
+    """`devices`: what the process holds by now, where it measures other matrices too.
+
+    Raises InputError for a bad machine id or interpreter, too few pairs, a folder of sessions that cannot be written
     to, or baselines that cannot be read; NoDeviceError where the matrix wants GPUs that are not here."""
     _check(options)
     device = find_device(matrix, os.environ) if remote is None else _elsewhere(matrix, remote)
@@ -64,7 +67,7 @@ def open_run(
         given=options.given,
         names=options.names,
     )
-    run = DeviceRun(matrix, options, setting, machine, device.claims, progress)
+    run = DeviceRun(matrix, options, setting, machine, device.claims, progress, devices or HeldDevices())
     if remote is not None:
         progress.say(f"{remote.model} at {remote.base_url}: prompts are token ids of {matrix.model}'s vocabulary")
         return run

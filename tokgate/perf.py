@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tokgate.errors import InputError
+from tokgate.machine.lock import HeldDevices
 from tokgate.matrices import open_matrix, remote_matrix
 from tokgate.models.source import ModelSource
 from tokgate.options import PYTEST_NAMES
@@ -44,6 +45,7 @@ class Perf:
         self._sources: dict[str, ModelSource] = {}
         self._selected: dict[str, list[Scenario]] = {}
         self._runs: dict[str, DeviceRun] = {}
+        self._devices = HeldDevices()
         self._clocks: dict[Scenario, ReplayClock] = {}
         self._told: dict[str, list[str]] = {}
         self._nothing_measured: list[str] = []
@@ -61,8 +63,6 @@ class Perf:
         matrix, profile, selection = self.matrix(file), self.option.perf_profile, self.option.perf_select
         if selection is not None and not matrix.selections:
             return f"{file} has no rows of selection {selection}: none of its rows is in a selection"
-        if self.remote is not None and not matrix.scenarios:
-            return f"{file} has no rows at default settings, by which a server elsewhere is measured"
         found = [other.name for other in matrix.profiles if matrix.rows(other.name, selection)]
         of = "" if selection is None else f" of selection {selection}"
         measures = f"--perf-profile={found[0]} measures them" if found else "nor in any other"
@@ -116,7 +116,7 @@ class Perf:
             marker = str(self.option.markexpr) or matrix.device
             options = pytest_options(self.option, self.root, self.command, marker)
             progress = open_progress(self._terminal, self.option.verbose, self.option.color)
-            self._runs[file] = open_run(matrix, options, self._sources, progress, self.remote)
+            self._runs[file] = open_run(matrix, options, self._sources, progress, self.remote, self._devices)
             self._runs[file].select(self._selected.get(file, []))
         return self._runs[file]
 
@@ -166,13 +166,12 @@ class Perf:
 
     def finish(self) -> None:
         """Keeps the sessions and frees the devices; then, if one is asked for, writes the HTML report."""
-        for run in self._runs.values():
-            try:
-                if run.measured:
-                    run.save()
-            finally:
-                run.close()
         measured = [run for run in self._runs.values() if run.measured]
+        try:
+            for run in measured:
+                run.save()
+        finally:
+            self._devices.release()
         if self.option.perf_report is not None and measured:
             from tokgate.report.html.pytest_page import write_page
 

@@ -7,7 +7,6 @@ import datetime
 import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tokgate.gate.reference import Key
 from tokgate.gate.verdict import SessionVerdict
 from tokgate.launcher import Progress, Setting
 from tokgate.machine import fingerprint as machines
-from tokgate.machine.lock import Claim, device_locks
+from tokgate.machine.lock import Claim, HeldDevices
 from tokgate.models.source import ModelSource
 from tokgate.options import Options
 from tokgate.result import GroupResult
@@ -50,6 +49,7 @@ class DeviceRun:
         machine: dict[str, Any],
         claims: Sequence[Claim],
         progress: Progress,
+        devices: HeldDevices,
     ) -> None:
         self.matrix = matrix
         self.options = options
@@ -58,10 +58,10 @@ class DeviceRun:
         self._claims = claims
         self._results: dict[str, GroupResult] = {}
         self._selected: list[Scenario] = []
-        self._held = ExitStack()
+        self._devices = devices
         self._interrupted = False
         self._opened_s = time.monotonic()
-        self._waited_s: float | None = None
+        self._waited_s = 0.0
         self._no_device: TokgateError | None = None
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = provenance.session_id(self._started, machine["id"], options.profile)
@@ -253,26 +253,25 @@ class DeviceRun:
 
     def _run_s(self, results: list[GroupResult]) -> float:
         """Seconds since the run was opened, without building models and without waiting for the device."""
-        idle_s = sum(result.build_s for result in results) + (self._waited_s or 0.0)
+        idle_s = sum(result.build_s for result in results) + self._waited_s
         return time.monotonic() - self._opened_s - idle_s
 
     def close(self) -> None:
-        self._held.close()
+        self._devices.release()
 
     def _hold_device(self) -> None:
-        """Takes the device for the rest of the run. Raises MeasurementError; asked again, without waiting again."""
+        """Takes the device for the rest of the run, or until another matrix's run takes its own. Raises
+        MeasurementError; asked again, without waiting again.
+        """
         if self._no_device is not None:
             raise self._no_device
-        if self._waited_s is not None:
-            return
         started = time.monotonic()
-        locks = device_locks(self._claims, self.options.lock_timeout_s, self.progress.say)
         try:
-            self._held.enter_context(locks)
+            self._devices.hold(self._claims, self.options.lock_timeout_s, self.progress.say)
         except TokgateError as error:
             self._no_device = error
             raise
-        self._waited_s = time.monotonic() - started
+        self._waited_s += time.monotonic() - started
 
     def suspects(self, rows: list[Row]) -> set[Key]:
         """The rows that are slower than the accepted sessions, unless fresh launches clear them."""

@@ -30,8 +30,3 @@ def test_a_name_that_is_no_slug_is_made_one() -> None:
 def test_a_matrix_without_a_server_has_none() -> None:
     with pytest.raises(InputError, match=r"this matrix has none: take -m serving$"):
         remote_matrix(load_matrix(SCENARIOS_DIR / "cpu.toml"), Remote("http://h:8000", "m"))
-
-
-def test_a_matrix_of_servers_that_other_clients_measure_too_has_no_rows() -> None:
-    matrix = load_matrix(SCENARIOS_DIR / "serving-gpu-qwen2.5-7b.toml")
-    assert remote_matrix(matrix, Remote("http://h:8000", "m")).scenarios == ()

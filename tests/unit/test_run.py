@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.silent import Silent
 from tokgate.launcher import Setting
+from tokgate.machine.lock import HeldDevices
 from tokgate.options import Options
 from tokgate.result import GroupResult
 from tokgate.run import DeviceRun
@@ -27,7 +28,8 @@ def device_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceRun:
     monkeypatch.setattr(GroupRunner, "run", lambda *args: None)
     options = Options("pytest", ("pytest",), "quick", None, None, tmp_path, None, 1.0, "python", "python")
     setting = Setting(QUICK, {}, tmp_path, "python", "python", "avx2", 2)
-    run = DeviceRun(Matrix("cpu", "tiny", tuple(ROWS), (QUICK,)), options, setting, {"id": "here"}, (), Silent())
+    matrix = Matrix("cpu", "tiny", tuple(ROWS), (QUICK,))
+    run = DeviceRun(matrix, options, setting, {"id": "here"}, (), Silent(), HeldDevices())
     run.select(ROWS)
     return run
 

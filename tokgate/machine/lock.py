@@ -114,6 +114,34 @@ def device_locks(
         yield
 
 
+class HeldDevices:
+    """What one process holds for all that it measures, one after the other: a pytest run of several matrices does not
+    wait for itself, and lets nobody in between those of one device.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._claims: frozenset[Claim] = frozenset()
+        self._held = contextlib.ExitStack()
+
+    def hold(self, claims: Iterable[Claim], timeout_s: float, on_wait: Callable[[str], None]) -> None:
+        """Holds `claims` and nothing else, until told otherwise. Raises as device_locks does, and holds nothing then.
+
+        Other claims than before are taken once those are given up, so that two processes that want what the other has
+        do not wait for each other.
+        """
+        wanted = frozenset(claims)
+        if wanted == self._claims:
+            return
+        self.release()
+        self._held.enter_context(device_locks(wanted, timeout_s, on_wait, self._folder))
+        self._claims = wanted
+
+    def release(self) -> None:
+        self._claims = frozenset()
+        self._held.close()
+
+
 def holder(device: str, folder: Path | None = None) -> Holder | None:
     """Who has the lock of `device` now; None when it is free (or was never taken)."""
     place = folder or lock_folder()

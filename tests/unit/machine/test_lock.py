@@ -11,7 +11,7 @@ import pytest
 from holders import DEVICE, held_by_another, no_wait
 
 from tokgate.errors import MeasurementError
-from tokgate.machine.lock import device_lock, holder
+from tokgate.machine.lock import Claim, HeldDevices, device_lock, device_locks, holder
 
 pytestmark = pytest.mark.unit
 
@@ -103,3 +103,31 @@ def test_within_one_process_a_second_holder_is_refused_too(tmp_path):
         device_lock(DEVICE, 0, no_wait, tmp_path),
     ):
         pytest.fail("held twice")
+
+
+def test_what_a_process_holds_it_does_not_wait_for(tmp_path):
+    devices = HeldDevices(tmp_path)
+    for _ in range(2):
+        devices.hold([Claim(DEVICE)], 0, no_wait)
+        assert holder(DEVICE, tmp_path) is not None
+    devices.release()
+    assert holder(DEVICE, tmp_path) is None
+
+
+def test_a_process_that_wants_another_device_gives_up_what_it_held(tmp_path):
+    devices = HeldDevices(tmp_path)
+    devices.hold([Claim(DEVICE)], 0, no_wait)
+    devices.hold([Claim("GPU-0"), Claim(DEVICE, shared=True)], 0, no_wait)
+    with device_locks([Claim(DEVICE, shared=True)], 0, no_wait, tmp_path):
+        devices.hold([Claim("GPU-1")], 0, no_wait)
+    assert [holder(name, tmp_path) is not None for name in (DEVICE, "GPU-0", "GPU-1")] == [False, False, True]
+
+
+def test_who_waited_in_vain_holds_nothing(tmp_path):
+    devices = HeldDevices(tmp_path)
+    devices.hold([Claim("GPU-0")], 0, no_wait)
+    with device_lock(DEVICE, 0, no_wait, tmp_path):
+        for _ in range(2):
+            with pytest.raises(MeasurementError, match="still being measured"):
+                devices.hold([Claim("GPU-0"), Claim(DEVICE)], 0, lambda said: None)
+            assert holder("GPU-0", tmp_path) is None

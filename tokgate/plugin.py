@@ -158,7 +158,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups run whole, so their items stand together; a suite's item comes last.
+    """Groups run whole, so their items stand together; a suite's item comes last. A row that several files have, of
+    the one model that was named or of one server elsewhere, is measured as the first one's.
 
     Raises UsageError where a matrix refused the options, though `-k` may have left it out: the run would be green
     without it, whether that was meant or not.
@@ -168,10 +169,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if perf.refusals:
         raise pytest.UsageError(*perf.refusals)
     perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
+    owners: dict[str, str] = {}
     for item in items:
         scenario = scenario_of(item)
-        if scenario is not None:
-            perf.select(matrix_of(item), scenario)
+        if scenario is None:
+            continue
+        file = matrix_of(item)
+        if (owner := owners.setdefault(scenario.id, file)) != file:
+            item.add_marker(pytest.mark.skip(reason=f"a row of {file} that {owner} has too: it is measured there"))
+        else:
+            perf.select(file, scenario)
             # The clock replays recorded durations into pytest-benchmark, see fixtures/publishing.py.
             item.add_marker(pytest.mark.benchmark(timer=perf.clock(scenario), group=scenario.group.id))
 

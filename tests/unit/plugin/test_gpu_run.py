@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from runs import ROOT, Run, Runner
 
+from tokgate import session as sessions
 from tokgate.machine.lock import device_lock
 
 pytestmark = pytest.mark.unit
@@ -76,6 +77,24 @@ def test_a_matrix_without_rows_says_what_would_measure_it(run: Runner, args: lis
     done = gpu(run, "--perf-require-baseline", *args, what=("-m", "gpu", "tests/gpu/test_offline_qwen_7b.py"))
     assert done.status == 5, done.out
     assert f"nothing was measured; this run says nothing of speed:\n  1 skipped: {why}\n===" in done.out
+
+
+def test_a_row_that_two_matrices_have_is_measured_once(run: Runner) -> None:
+    """As where one model is named: under one id, each would be accepted as a night of its own."""
+    both = ("-m", "gpu", "--perf-profile=nightly", "tests/gpu/test_offline_mistral_7b.py", GPU[2])
+    done = gpu(run, "-k", "vllm.fp16.b1.p5", absent=LOST, what=both)
+    there = "a row of gpu-qwen2.5-0.5b.toml that gpu-mistral-7b.toml has too: it is measured there"
+    assert f"\n  1 skipped: {LOST}\n  1 skipped: {there}\n===" in done.out, done.out
+
+
+def test_a_run_of_two_matrices_does_not_wait_for_itself(run: Runner) -> None:
+    """The first has no BF16, so that each has a row of its own."""
+    both = ("-m", "gpu", "--perf-profile=nightly", "tests/gpu/test_offline_mistral_7b.py", GPU[2])
+    done = gpu(run, "-k", "vllm.fp16.b1.p5 or vllm.bf16.b50", "--perf-lock-timeout=1", what=both)
+    assert done.status == 0, done.out
+    assert "is being measured by" not in done.out
+    rows = [{row.scenario for row in sessions.read(path).rows} for path in done.folder.glob("sessions/*.json")]
+    assert sorted(rows, key=str) == [{"tiny-dummy.vllm.bf16.b50.p512.o512"}, {"tiny-dummy.vllm.fp16.b1.p5.o50"}]
 
 
 def test_a_gate_on_one_gpu_skips_what_was_never_accepted_of_two(run: Runner) -> None:

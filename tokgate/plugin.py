@@ -124,15 +124,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`-m cpu` and the like read no folder of tests/ that is named as another marker: it holds what that one chooses.
+    """`-m cpu`, `-m "gpu or serving"` and the like read no folder of tests/ that is named as another marker: it holds
+    what that one chooses, and its matrix may not have what the options ask for.
 
-    Other folders may hold anything, so they are read.
+    Other folders may hold anything, so they are read; all are where something is left out by `not`, or where a marker
+    is chosen that has no folder.
     """
-    chosen = str(config.option.markexpr)
     tests = config.rootpath / "tests"
-    if collection_path.parent != tests or collection_path.name == chosen or not (tests / chosen).is_dir():
+    words = set(re.findall(r"\w+", str(config.option.markexpr)))
+    if collection_path.parent != tests or collection_path.name in words or "not" in words:
         return None
     markers = {re.split(r"\W", line, maxsplit=1)[0] for line in config.getini("markers")}
+    chosen = words & markers
+    if not chosen or not all((tests / marker).is_dir() for marker in chosen):
+        return None
     return True if collection_path.name in markers and collection_path.is_dir() else None
 
 

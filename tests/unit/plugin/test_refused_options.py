@@ -84,9 +84,16 @@ def test_a_misspelt_option_is_refused_whatever_k_chooses(run: Runner) -> None:
         assert refused.status == 4, refused.out
 
 
-def test_a_matrix_that_the_marker_leaves_out_refuses_nothing(run: Runner) -> None:
-    listed = run("-m", "cpu", "--perf-profile=nightly", "--co", "-q")
+@pytest.mark.parametrize("chosen", ["cpu", "cpu or gpu", "(cpu)or(gpu)"])
+def test_a_matrix_that_the_marker_leaves_out_refuses_nothing(run: Runner, chosen: str) -> None:
+    """Those of vLLM on CPUs have no profile of that name."""
+    listed = run("-m", chosen, "--perf-profile=nightly", "--co", "-q")
     assert (listed.status, FP32 in listed.out) == (0, True), listed.out
+
+
+def test_a_matrix_that_not_may_choose_is_asked(run: Runner) -> None:
+    refused = run("-m", "not gpu and not unit", "--perf-profile=nightly", "--co", "-q")
+    assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
 
 
 def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:

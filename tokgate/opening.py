@@ -95,7 +95,7 @@ def pytest_options(option: Any, root: Path, command: str, device: str) -> Option
     """What pytest's options ask for; `root` is what its folders are relative to, `device` the matrix's."""
     return Options(
         command=command,
-        again=("pytest", "-m", device, *_repeated(option)),
+        again=("pytest", "-m", device, *_modules(option), *_repeated(option)),
         profile=option.perf_profile,
         selection=option.perf_select,
         baselines_dir=root / option.perf_baselines,
@@ -121,6 +121,11 @@ def _check(options: Options) -> None:
     if options.reference:
         check_interpreter("the reference,", options.reference)
     check_folder(options.names.sessions, options.sessions_dir)
+
+
+def _modules(option: Any) -> list[str]:
+    """The files and folders that were named: another module may measure the same rows otherwise."""
+    return list(dict.fromkeys(str(name).partition("::")[0] for name in option.file_or_dir))
 
 
 def _repeated(option: Any) -> list[str]:

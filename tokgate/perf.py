@@ -39,7 +39,7 @@ class Perf:
         self.root = root
         self.command = command
         self.expects_rows = False
-        self.refusals: list[str] = []
+        self._refusals: dict[str, list[str]] = {}
         self._terminal = terminal
         self._matrices: dict[str, Matrix] = {}
         self._sources: dict[str, ModelSource] = {}
@@ -68,10 +68,34 @@ class Perf:
         measures = f"--perf-profile={found[0]} measures them" if found else "nor in any other"
         return f"{file} has no rows{of} in profile {profile}: {measures}"
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, file: str) -> None:
         """Keeps why the rows of a matrix cannot be told."""
-        if why not in self.refusals:
-            self.refusals.append(why)
+        self._refusals.setdefault(why, []).append(file)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Each reason once; with the matrices that have it where others have rows."""
+        alike = set().union(*self._refusals.values()) >= self._matrices.keys()
+        return [why if alike else f"{', '.join(dict.fromkeys(files))}: {why}" for why, files in self._refusals.items()]
+
+    def left_out(self, folders: Mapping[str, Path]) -> dict[str, str]:
+        """Matrices that measure nothing in this run -> why. `folders`: of each matrix's test module.
+
+        Where one model is named, or a server, the matrices of a folder are of the same rows, by launches and rounds of
+        their own. One of them measures it: that of this model, or else that of most rows, and so the same each night.
+        """
+        named = self.option.perf_model.removeprefix("dummy:")
+        if named in ("auto", "dummy") and self.remote is None:
+            return {}
+        alike: dict[tuple[Path, str, int], list[str]] = {}
+        for file, folder in folders.items():
+            alike.setdefault((folder, self.matrix(file).device, self.matrix(file).gpus), []).append(file)
+        found: dict[str, str] = {}
+        for files in alike.values():
+            owner = max(files, key=lambda file: (self.matrix(file).model == named, len(self.scenarios(file))))
+            why = f"{owner} measures the one model that was named; to measure it by {{}}, name its test module alone"
+            found |= {file: why.format(file) for file in files if file != owner}
+        return found
 
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
@@ -164,8 +188,14 @@ class Perf:
         if self._page is not None:
             terminalreporter.write_line(self._page.text, red=self._page.failed)
 
-    def finish(self) -> None:
-        """Keeps the sessions and frees the devices; then, if one is asked for, writes the HTML report."""
+    def finish(self, interrupted: bool = False) -> None:
+        """Keeps the sessions and frees the devices; then, if one is asked for, writes the HTML report.
+
+        `interrupted`: by Ctrl-C, which may have come between two groups.
+        """
+        for run in self._runs.values():
+            if interrupted:
+                run.interrupt()
         measured = [run for run in self._runs.values() if run.measured]
         try:
             for run in measured:

@@ -149,39 +149,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         scenarios = perf.scenarios(file)
         why = "" if scenarios else perf.no_rows(file)
+        # In a gate the accepted sessions say whether it should have some: see fixtures/measuring.py.
+        skipped = not metafunc.config.option.perf_require_baseline
     except TokgateError as error:
-        why = str(error)
+        why, skipped = str(error), True
         if _is_xdist_worker(metafunc.config):
             raise pytest.Collector.CollectError(why) from None
         # Refused once, when all is collected.
-        perf.refuse(why)
+        perf.refuse(why, file)
     if why:
-        metafunc.parametrize("scenario", [pytest.param(None, id="no-rows", marks=pytest.mark.skip(reason=why))])
+        marks = [pytest.mark.skip(reason=why)] if skipped else []
+        metafunc.parametrize("scenario", [pytest.param(None, id="no-rows", marks=marks)])
     else:
         metafunc.parametrize("scenario", scenarios, ids=[scenario.id for scenario in scenarios])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups run whole, so their items stand together; a suite's item comes last. A row that several files have, of
-    the one model that was named or of one server elsewhere, is measured as the first one's.
+    """Rows come first, then the comparisons of what they gave, then suites: also where a plugin put them otherwise.
 
     Raises UsageError where a matrix refused the options, though `-k` may have left it out: the run would be green
     without it, whether that was meant or not.
     """
-    items.sort(key=lambda item: item.get_closest_marker("suite") is not None)
+    items.sort(key=_turn)
     perf = config.stash[PERF]
     if perf.refusals:
         raise pytest.UsageError(*perf.refusals)
     perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
-    owners: dict[str, str] = {}
-    for item in items:
-        scenario = scenario_of(item)
-        if scenario is None:
-            continue
+    rows = [(item, scenario) for item in items if (scenario := scenario_of(item)) is not None]
+    left_out = perf.left_out({matrix_of(item): item.path.parent for item, _ in rows})
+    for item, scenario in rows:
         file = matrix_of(item)
-        if (owner := owners.setdefault(scenario.id, file)) != file:
-            item.add_marker(pytest.mark.skip(reason=f"a row of {file} that {owner} has too: it is measured there"))
+        if file in left_out:
+            item.add_marker(pytest.mark.skip(reason=left_out[file]))
         else:
             perf.select(file, scenario)
             # The clock replays recorded durations into pytest-benchmark, see fixtures/publishing.py.
@@ -218,7 +218,7 @@ class _ReasonOnce:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     perf = session.config.stash[PERF]
-    perf.finish()
+    perf.finish(interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED)
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_EXPECTED_ROWS] = perf.expects_rows
@@ -258,6 +258,13 @@ def matrix_of(item: pytest.Item) -> str:
     marker = item.get_closest_marker("matrix")
     assert marker is not None, f"{item.nodeid} needs @pytest.mark.matrix('file.toml')"
     return str(marker.args[0])
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("suite") is not None:
+        return 2
+    compares = item.get_closest_marker("matrix") is not None and "scenario" not in getattr(item, "fixturenames", ())
+    return 1 if compares else 0
 
 
 def _is_xdist_worker(config: pytest.Config) -> bool:

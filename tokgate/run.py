@@ -15,7 +15,6 @@ from tokgate import baselines as store
 from tokgate import provenance
 from tokgate import session as sessions
 from tokgate.environment import environment
-from tokgate.errors import TokgateError
 from tokgate.gate.history import Baselines
 from tokgate.gate.judge import judge_session, suspects, to_pair
 from tokgate.gate.reference import Key
@@ -62,7 +61,7 @@ class DeviceRun:
         self._interrupted = False
         self._opened_s = time.monotonic()
         self._waited_s = 0.0
-        self._no_device: TokgateError | None = None
+        self._ended_s = self._opened_s
         self._started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._id = provenance.session_id(self._started, machine["id"], options.profile)
         # Each session measures in an order of its own: what an order does is then part of the difference of nights.
@@ -122,6 +121,7 @@ class DeviceRun:
             self._interrupted = True
             raise
         finally:
+            self._ended_s = time.monotonic()
             if result.own_launches:
                 self.save()
 
@@ -252,25 +252,26 @@ class DeviceRun:
         return sessions.write(self.session(), self.options.sessions_dir)
 
     def _run_s(self, results: list[GroupResult]) -> float:
-        """Seconds since the run was opened, without building models and without waiting for the device."""
+        """Seconds from when the run was opened until its last group ended, without building models and without waiting
+        for the device.
+        """
         idle_s = sum(result.build_s for result in results) + self._waited_s
-        return time.monotonic() - self._opened_s - idle_s
+        return self._ended_s - self._opened_s - idle_s
+
+    def interrupt(self) -> None:
+        """Says that no more is measured. A session of less than was selected is then known as such."""
+        if any(row.group.id not in self._results for row in self._selected):
+            self._interrupted = True
 
     def close(self) -> None:
         self._devices.release()
 
     def _hold_device(self) -> None:
         """Takes the device for the rest of the run, or until another matrix's run takes its own. Raises
-        MeasurementError; asked again, without waiting again.
+        MeasurementError.
         """
-        if self._no_device is not None:
-            raise self._no_device
         started = time.monotonic()
-        try:
-            self._devices.hold(self._claims, self.options.lock_timeout_s, self.progress.say)
-        except TokgateError as error:
-            self._no_device = error
-            raise
+        self._devices.hold(self._claims, self.options.lock_timeout_s, self.progress.say)
         self._waited_s += time.monotonic() - started
 
     def suspects(self, rows: list[Row]) -> set[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.silent import Silent
 from tokgate.launcher import Setting
 from tokgate.machine.lock import HeldDevices
+from tokgate.models.source import resolve
 from tokgate.options import Options
 from tokgate.result import GroupResult
 from tokgate.run import DeviceRun
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.unit
 FP32, INT8 = (Group("tiny", "tiny-dummy", "onnx", precision) for precision in ("fp32", "int8"))
 ROWS = [Scenario(group, batch, 5, 50) for group in (FP32, INT8) for batch in (1, 11)]
 QUICK = Profile("quick", 1, 1)
+INTERRUPTED = "interrupted: only the launches that had ended are here"
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def device_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceRun:
     """A run whose groups are measured at once, and have nothing."""
     monkeypatch.setattr(GroupRunner, "run", lambda *args: None)
     options = Options("pytest", ("pytest",), "quick", None, None, tmp_path, None, 1.0, "python", "python")
-    setting = Setting(QUICK, {}, tmp_path, "python", "python", "avx2", 2)
+    setting = Setting(QUICK, {"tiny": resolve("dummy", "tiny")}, tmp_path, "python", "python", "avx2", 2)
     matrix = Matrix("cpu", "tiny", tuple(ROWS), (QUICK,))
     run = DeviceRun(matrix, options, setting, {"id": "here"}, (), Silent(), HeldDevices())
     run.select(ROWS)
@@ -53,3 +56,26 @@ def test_what_was_not_selected_is_not_found(device_run: DeviceRun) -> None:
     device_run.select(ROWS[:1])
     device_run.result(ROWS[0])
     assert device_run.found("onnx.fp32.b11.p5.o50") is None
+
+
+def test_a_run_that_is_interrupted_between_two_groups_says_so(device_run: DeviceRun) -> None:
+    device_run.result(ROWS[0])
+    assert INTERRUPTED not in device_run.session().reasons
+    device_run.interrupt()
+    assert INTERRUPTED in device_run.session().reasons
+
+
+def test_a_run_that_had_measured_all_is_not_interrupted(device_run: DeviceRun) -> None:
+    for row in ROWS:
+        device_run.result(row)
+    device_run.interrupt()
+    assert INTERRUPTED not in device_run.session().reasons
+
+
+def test_the_time_is_until_the_last_group_ended(device_run: DeviceRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other matrices may be measured after it, in the same run of pytest."""
+    device_run.result(ROWS[0])
+    before_s = device_run.session().telemetry["run_s"]
+    monkeypatch.setattr(time, "monotonic", lambda: 1e9)
+    assert device_run.session().telemetry["run_s"] == before_s
+    assert 0 <= before_s < 60

@@ -123,9 +123,11 @@ class HeldDevices:
         self._folder = folder
         self._claims: frozenset[Claim] = frozenset()
         self._held = contextlib.ExitStack()
+        self._in_vain: dict[frozenset[Claim], MeasurementError] = {}
 
     def hold(self, claims: Iterable[Claim], timeout_s: float, on_wait: Callable[[str], None]) -> None:
-        """Holds `claims` and nothing else, until told otherwise. Raises as device_locks does, and holds nothing then.
+        """Holds `claims` and nothing else, until told otherwise. Raises as device_locks does, and holds nothing then;
+        what was waited for in vain is not waited for again.
 
         Other claims than before are taken once those are given up, so that two processes that want what the other has
         do not wait for each other.
@@ -134,7 +136,13 @@ class HeldDevices:
         if wanted == self._claims:
             return
         self.release()
-        self._held.enter_context(device_locks(wanted, timeout_s, on_wait, self._folder))
+        if wanted in self._in_vain:
+            raise self._in_vain[wanted]
+        try:
+            self._held.enter_context(device_locks(wanted, timeout_s, on_wait, self._folder))
+        except MeasurementError as error:
+            self._in_vain[wanted] = error
+            raise
         self._claims = wanted
 
     def release(self) -> None:

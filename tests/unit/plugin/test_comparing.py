@@ -217,3 +217,10 @@ def test_side_by_side_fails_where_one_of_its_rows_cannot_be_believed(
     assert done.status == 1
     assert failure(done).startswith(f"INVALID: {scenario}: ")
     assert said in failure(done)
+
+
+def test_users_of_which_none_was_selected_have_no_table(run: Runner, tmp_path: Path) -> None:
+    done = comparing(run, tmp_path, BESIDE, "-k", "fp32.b1.p5 or compared")
+    assert done.status == 0, done.out
+    assert f"{RAMP.format('fp32')}, {RAMP.format('int8')} were not selected" in " ".join(done.out.split())
+    assert "requests failed" not in done.out

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from runs import ROOT, Run, Runner
 
@@ -79,22 +80,75 @@ def test_a_matrix_without_rows_says_what_would_measure_it(run: Runner, args: lis
     assert f"nothing was measured; this run says nothing of speed:\n  1 skipped: {why}\n===" in done.out
 
 
-def test_a_row_that_two_matrices_have_is_measured_once(run: Runner) -> None:
-    """As where one model is named: under one id, each would be accepted as a night of its own."""
-    both = ("-m", "gpu", "--perf-profile=nightly", "tests/gpu/test_offline_mistral_7b.py", GPU[2])
-    done = gpu(run, "-k", "vllm.fp16.b1.p5", absent=LOST, what=both)
-    there = "a row of gpu-qwen2.5-0.5b.toml that gpu-mistral-7b.toml has too: it is measured there"
-    assert f"\n  1 skipped: {LOST}\n  1 skipped: {there}\n===" in done.out, done.out
+MISTRAL = "tests/gpu/test_offline_mistral_7b.py"
+
+
+def test_one_model_that_is_named_is_measured_by_one_matrix(run: Runner) -> None:
+    """By others it would be of other launches, and each session accepted as a night of its own."""
+    both = ("-m", "gpu", "--perf-profile=nightly", MISTRAL, GPU[2])
+    done = gpu(run, "-k", "vllm.fp16.b1.p5 or suite", "-rs", what=both)
+    assert done.status == 0, done.out
+    assert {row.scenario for row in done.session.rows} == {"tiny-dummy.vllm.fp16.b1.p5.o50"}
+    assert "tiny-dummy.vllm.fp16 launch: 6 x 5 rounds" in done.out, "as gpu-qwen2.5-0.5b.toml has it, of more rows"
+    told = "gpu-qwen2.5-0.5b.toml measures the one model that was named; to measure it by gpu-mistral-7b.toml, name its"
+    assert told in " ".join(done.out.split())
+
+
+def test_the_matrix_of_the_model_that_is_named_measures_it(run: Runner) -> None:
+    both = ("-m", "gpu", "--perf-profile=nightly", MISTRAL, GPU[2])
+    done = gpu(run, "-k", "vllm.fp16.b1.p5", "--perf-model=mistral-7b", absent=LOST, what=both)
+    there = "gpu-mistral-7b.toml measures the one model that was named"
+    assert f"\n  1 skipped: {LOST}\n  1 skipped: {there}" in done.out, done.out
 
 
 def test_a_run_of_two_matrices_does_not_wait_for_itself(run: Runner) -> None:
-    """The first has no BF16, so that each has a row of its own."""
-    both = ("-m", "gpu", "--perf-profile=nightly", "tests/gpu/test_offline_mistral_7b.py", GPU[2])
-    done = gpu(run, "-k", "vllm.fp16.b1.p5 or vllm.bf16.b50", "--perf-lock-timeout=1", what=both)
+    both = ("-m", "gpu", "--perf-profile=nightly", "--perf-model=dummy", MISTRAL, GPU[2])
+    done = gpu(run, "-k", "vllm.fp16.b1.p5", "--perf-lock-timeout=1", what=both)
     assert done.status == 0, done.out
     assert "is being measured by" not in done.out
     rows = [{row.scenario for row in sessions.read(path).rows} for path in done.folder.glob("sessions/*.json")]
-    assert sorted(rows, key=str) == [{"tiny-dummy.vllm.bf16.b50.p512.o512"}, {"tiny-dummy.vllm.fp16.b1.p5.o50"}]
+    assert sorted(rows, key=str) == [
+        {"mistral-7b-dummy.vllm.fp16.b1.p5.o50"}, {"qwen2.5-0.5b-instruct-dummy.vllm.fp16.b1.p5.o50"},
+    ]  # fmt: skip
+
+
+def test_a_device_that_another_has_is_waited_for_once_a_run(run: Runner) -> None:
+    both = ("-m", "gpu", "--perf-profile=nightly", "--perf-model=dummy", MISTRAL, GPU[2])
+    with device_lock(run.device.replace("test", "GPU"), 0, lambda said: None):
+        done = gpu(run, "-k", "vllm.fp16.b1.p5", "--perf-lock-timeout=0.1", what=both)
+    assert done.status == 1, done.out
+    assert done.out.count("waiting for it, up to 0.1 s") == 1
+    assert re.search(r"^=+ 2 failed, ", done.out, re.MULTILINE)
+
+
+def test_rows_of_another_device_are_other_rows(run: Runner) -> None:
+    """vLLM's on the CPU have the ids of a GPU's; on a host without one they are what is left."""
+    both = ("-m", "gpu or vllm_cpu", "--perf-model=dummy", GPU[2], "tests/vllm_cpu", "-k", "vllm.int8.b1.p5")
+    done = gpu(run, absent=LOST, what=both)
+    assert done.status == 0, done.out
+    assert {row.scenario for row in done.session.rows} == {"qwen2.5-0.5b-instruct-dummy.vllm.int8.b1.p5.o50"}
+
+
+def test_a_gate_fails_whose_whole_matrix_fell_out_of_the_profile(run: Runner) -> None:
+    """Who left it out by a selection meant to."""
+    module = ("-m", "gpu", "tests/gpu/test_offline_qwen_7b.py")
+    nightly = gpu(run, "--perf-profile=nightly", "-k", "vllm.fp16.b1.p5", what=module).session
+    run.accept(msgspec.structs.replace(nightly, profile="quick"))
+    done = gpu(run, "--perf-require-baseline", what=module)
+    assert done.status == 1, done.out
+    fell_out = "gpu-qwen2.5-7b.toml has no rows in profile quick: --perf-profile=nightly measures them"
+    assert f"INVALID: accepted before, and not measured now: {fell_out}" in done.out
+    assert gpu(run, what=module).status == 5
+    assert gpu(run, "--perf-require-baseline", "--perf-select=ens", what=module).status == 5
+
+
+def test_rows_are_measured_before_they_are_compared_and_suites_come_last(run: Runner) -> None:
+    """Whatever put the items in another order, as pytest's --ff does."""
+    listed = gpu(run, "-p", "backwards", "--perf-profile=nightly", "--perf-model=dummy", "--co", "-q",
+                 what=("-m", "serving"))  # fmt: skip
+    names = re.findall(r"::test_(\w+)", listed.out)
+    assert names == sorted(names, key=lambda name: (name == "suite", name != "serve")), listed.out
+    assert len(set(names)) > 3
 
 
 def test_a_gate_on_one_gpu_skips_what_was_never_accepted_of_two(run: Runner) -> None:

@@ -49,6 +49,13 @@ def test_a_slower_one_fails_with_what_moved_and_the_command(run: Runner) -> None
     assert any(row.confirm for row in done.session.rows), "slower rows were measured again in fresh launches"
 
 
+def test_the_command_it_gives_names_the_module_that_was_named(run: Runner) -> None:
+    """Another one might measure the row by other launches."""
+    done = run("--perf-require-baseline", "tests/cpu/test_offline.py::test_generate")
+    assert done.status == 1, done.out
+    assert "again: pytest -m cpu tests/cpu/test_offline.py --perf-profile=quick" in " ".join(done.out.split())
+
+
 def test_the_command_it_gives_measures_that_row_alone(run: Runner) -> None:
     done = run("-k", f"[{FP32}]")
     assert {row.scenario for row in done.session.rows} == {FP32}

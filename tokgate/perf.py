@@ -178,11 +178,13 @@ class Perf:
         """Prints why nothing was measured, or the table of every device run, and where the session file is."""
         for line in self._nothing_measured:
             terminalreporter.write_line(line, red=True)
+        measured = [run.session() for run in self._runs.values() if run.measured]
         for file, run in self._runs.items():
             if run.measured:
+                from tokgate.gate.unmeasured import measured_beside
                 from tokgate.report.terminal import write_report
 
-                write_report(run, terminalreporter)
+                write_report(run, terminalreporter, measured_beside(run.session(), measured))
                 for text in self._told.get(file, []):
                     terminalreporter.write_line(text)
         if self._page is not None:

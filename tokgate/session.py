@@ -10,6 +10,7 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -199,7 +200,29 @@ def from_builtins(data: object, source: str) -> Session:
 
 
 def read(path: Path) -> Session:
-    """Reads a session file, or the session inside a pytest-benchmark file ("tokgate"). Raises InputError."""
+    """Reads a session file, or the session inside a pytest-benchmark file ("tokgate"). Raises InputError, as for a
+    file that holds several sessions.
+    """
+    found = read_all(path)
+    if len(found) > 1:
+        raise several(path, found)
+    return found[0]
+
+
+def several(path: Path, found: Sequence[Session]) -> InputError:
+    """Says that `path` holds several sessions where one is wanted, and what to name instead."""
+    ids = ", ".join(each.id for each in found)
+    return InputError(
+        f"{path}: it holds {len(found)} sessions, those of a run over several matrices, and one is wanted here: {ids}; "
+        f"name the file of one, as .tokgate/sessions/{found[0].id}.json (the folder is that of pytest's "
+        "--perf-sessions)"
+    )
+
+
+def read_all(path: Path) -> list[Session]:
+    """Reads a session file, or all sessions inside a pytest-benchmark file: "tokgate" is one, or a list of those of a
+    run over several matrices. At least one; raises InputError.
+    """
     try:
         data = msgspec.json.decode(path.read_bytes())
     except OSError as error:
@@ -210,7 +233,13 @@ def read(path: Path) -> Session:
         raise InputError(f"{path}: its JSON is nested too deeply to be a session") from None
     if isinstance(data, dict) and "tokgate" in data and "benchmarks" in data:
         data = data["tokgate"]
-    return from_builtins(data, str(path))
+        if isinstance(data, list):
+            if not data:
+                raise InputError(f'{path}: its list of sessions, "tokgate", is empty; {_EXPECTED}')
+            return [
+                from_builtins(each, f"{path}: session {number} of {len(data)}") for number, each in enumerate(data, 1)
+            ]
+    return [from_builtins(data, str(path))]
 
 
 def write(session: Session, folder: Path) -> Path:

@@ -31,6 +31,53 @@ def test_a_session_is_found_inside_a_pytest_benchmark_file(tmp_path):
     assert sessions.read(path) == noisy_session(0)
 
 
+def benchmark_file(folder, told):
+    path = folder / "0001_run.json"
+    path.write_text(json.dumps({"benchmarks": [], "tokgate": told}))
+    return path
+
+
+def test_a_run_over_several_matrices_left_several_sessions(tmp_path):
+    nights = [noisy_session(number) for number in range(3)]
+    path = benchmark_file(tmp_path, json.loads(msgspec.json.encode(nights)))
+    assert sessions.read_all(path) == nights
+    with pytest.raises(InputError) as error:
+        sessions.read(path)
+    said = str(error.value)
+    assert said.startswith(f"{path}: it holds 3 sessions, those of a run over several matrices, and one is wanted")
+    assert "night-000, night-001, night-002; name the file of one, as .tokgate/sessions/night-000.json" in said
+
+
+def test_what_holds_one_session_is_read_as_one_of_all(tmp_path):
+    night = noisy_session(0)
+    told = json.loads(msgspec.json.encode(night))
+    assert sessions.read_all(sessions.write(night, tmp_path)) == [night]
+    assert sessions.read_all(benchmark_file(tmp_path, told)) == [night]
+    assert sessions.read(benchmark_file(tmp_path, [told])) == night
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ([], r'its list of sessions, "tokgate", is empty; expected a session '),
+        ([1], "session 1 of 1: not a tokgate session: .*got `int`; expected a session "),
+        (["good", {}], "session 2 of 2: not a tokgate session: .*; expected a session "),
+        (["good", {"schema": 2}], "session 2 of 2: schema 2; this tokgate reads up to 1: upgrade"),
+        (["good", {"schema": 1}], r"session 2 of 2: not a tokgate session: [^;]*$"),
+        ([[]], "session 1 of 1: not a tokgate session: .*got `array`; expected a session "),
+        (None, ": not a tokgate session: .*got `null`; expected a session "),
+        ("x", ": not a tokgate session: .*got `str`; expected a session "),
+    ],
+)
+def test_a_faulty_one_of_several_is_named_by_its_place(tmp_path, told, message):
+    good = json.loads(msgspec.json.encode(noisy_session(0)))
+    path = benchmark_file(tmp_path, [good if each == "good" else each for each in told] if type(told) is list else told)
+    for read in (sessions.read, sessions.read_all):
+        with pytest.raises(InputError, match=message) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+
+
 def test_the_documented_fields_are_enough(tmp_path):
     path = tmp_path / "s.json"
     path.write_text(

@@ -15,7 +15,13 @@ from tokgate.errors import InputError
 
 def add(commands: Any) -> None:
     parser = commands.add_parser("accept", help="make sessions the baseline of their machine")
-    parser.add_argument("sessions", nargs="+", type=Path, metavar="SESSION", help="session files of .tokgate/sessions/")
+    parser.add_argument(
+        "sessions",
+        nargs="+",
+        type=Path,
+        metavar="SESSION",
+        help="session files of .tokgate/sessions/, or pytest-benchmark files",
+    )
     parser.add_argument("--reason", required=True, help="why these are what the future is held against")
     parser.add_argument("--replace", action="store_true", help="start anew instead of adding to what is there")
     parser.add_argument(
@@ -32,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from tokgate import baselines, session, tomltext
     from tokgate.report.accepted import print_changes
 
-    sessions = [session.read(path) for path in args.sessions]
+    sessions = [found for path in args.sessions for found in session.read_all(path)]
     named = len(sessions)
     for other in [found for found in sessions if args.skip_invalid and (not found.valid or found.given)]:
         why = other.reasons[0] if other.reasons else f"measured with {tomltext.pairs(other.given)}"

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tokgate.gate.verdict import exit_status, to_json
-    from tokgate.judging import judge_file
+    from tokgate.judging import judge_files
     from tokgate.report.scorecard import print_score_cards
     from tokgate.report.terminal import print_verdict
     from tokgate.report.words import count, regressions, reservations, without_limits
@@ -46,13 +46,11 @@ def run(args: argparse.Namespace) -> int:
     shelf = options.shelf(args)
     verdicts = []
     refusal: TokgateError | None = None
-    for path in args.files:
-        try:
-            judged = judge_file(path, shelf, args.machine, args.scenario)
-        except InputError as error:
+    for judged in judge_files(args.files, shelf, args.machine, args.scenario):
+        if isinstance(judged, InputError):
             # The others are judged all the same; bad input decides the exit status.
-            print(f"tokgate: {error}", file=sys.stderr)
-            refusal = error
+            print(f"tokgate: {judged}", file=sys.stderr)
+            refusal = judged
             continue
         verdicts.append(judged.verdict)
         if args.require_baseline and (missing := judged.verdict.missing):

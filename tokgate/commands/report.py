@@ -94,7 +94,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pages(args: argparse.Namespace) -> int:
-    from tokgate.report.html.publish import judged_facts, publish_comparison, publish_report, publish_trends
+    from tokgate.judging import judge_files
+    from tokgate.report.html.publish import (
+        facts_of,
+        judged_facts,
+        publish_comparison,
+        publish_report,
+        publish_trends,
+    )
 
     # Neither a comparison nor trends judge anything, so both can do without.
     shelf = options.shelf(args, or_empty=args.compare is not None or args.trends is not None)
@@ -106,13 +113,13 @@ def _pages(args: argparse.Namespace) -> int:
         publish_trends(args.trends or None, args.folder, shelf, args.output)
     else:
         found = []
-        for path in args.sessions:
-            try:
-                found.append(judged_facts(path, shelf, args.machine))
-            except InputError as error:
+        for judged in judge_files(args.sessions, shelf, args.machine):
+            if isinstance(judged, InputError):
                 # The others are shown all the same.
-                print(f"tokgate: {error}", file=sys.stderr)
-                refusal = error
+                print(f"tokgate: {judged}", file=sys.stderr)
+                refusal = judged
+            else:
+                found.append(facts_of(judged))
         if found:
             publish_report(found, args.output)
         elif refusal is not None:
@@ -127,7 +134,8 @@ def _ladder(paths: list[Path], output: Path | None) -> int:
     from tokgate.report.ladder import climb
     from tokgate.report.ladder_file import load_ladder
 
-    found = [session.read(path) for path in paths]
+    files = [(each, path.name) for path in paths for each in session.read_all(path)]
+    found = [each for each, _ in files]
     climbed = climb(load_ladder(found[0].machine_kind), found)
     if output is None:
         from tokgate.report.ladder_table import print_ladder
@@ -136,8 +144,7 @@ def _ladder(paths: list[Path], output: Path | None) -> int:
         return 0
     from tokgate.report.html.publish import publish_ladder
 
-    files = {each.id: path.name for each, path in zip(found, paths, strict=True)}
-    print(publish_ladder(climbed, files, output))
+    print(publish_ladder(climbed, {each.id: name for each, name in files}, output))
     return 0
 
 
@@ -147,7 +154,7 @@ def _scaling(paths: list[Path]) -> int:
     from tokgate.report.scaling import scalings
     from tokgate.report.scaling_table import print_scalings
 
-    print_scalings(scalings([session.read(path) for path in paths]))
+    print_scalings(scalings([each for path in paths for each in session.read_all(path)]))
     return 0
 
 
@@ -158,11 +165,12 @@ def _terminal(paths: list[Path]) -> int:
     refusal: InputError | None = None
     for path in paths:
         try:
-            found = session.read(path)
+            found = session.read_all(path)
         except InputError as error:
             # The others are shown all the same.
             print(f"tokgate: {error}", file=sys.stderr)
             refusal = error
             continue
-        print_details(found)
+        for each in found:
+            print_details(each)
     return 0 if refusal is None else refusal.exit_status

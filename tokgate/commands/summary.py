@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(args: argparse.Namespace) -> tuple[list[Judged], TokgateError | None]:
     """The files that can be used, and why the last of the others cannot."""
-    from tokgate.judging import judge_file
+    from tokgate.judging import judge_files
 
     sessions: list[Judged] = []
     refusal: TokgateError | None = None
@@ -62,12 +62,12 @@ def _judged(args: argparse.Namespace) -> tuple[list[Judged], TokgateError | None
     except InputError as error:
         _tell(error, args.form)
         return sessions, error
-    for path in args.files:
-        try:
-            sessions.append(judge_file(path, shelf, args.machine))
-        except InputError as error:
-            _tell(error, args.form)
-            refusal = error
+    for judged in judge_files(args.files, shelf, args.machine):
+        if isinstance(judged, InputError):
+            _tell(judged, args.form)
+            refusal = judged
+        else:
+            sessions.append(judged)
     return sessions, refusal
 
 

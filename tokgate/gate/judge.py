@@ -16,7 +16,7 @@ from tokgate.gate.reference import Key, Reference, reference
 from tokgate.gate.rows import Case, case_of, judge_row, screened, unjudged
 from tokgate.gate.ruling import Levels
 from tokgate.gate.suite import common_shift, judge_suite
-from tokgate.gate.unmeasured import missing_scenarios, unmeasured_notes
+from tokgate.gate.unmeasured import find_unmeasured, missing_scenarios, missing_words, unmeasured_notes
 from tokgate.gate.verdict import LimitVerdict, RowVerdict, SessionVerdict, SuiteVerdict, Verdict, outcome_of
 from tokgate.session import Row, Session
 
@@ -57,14 +57,17 @@ def judge_session(
     suite = judge_suite(gated, measured, session.gated_family, held.prior, level, levels)
     suite = in_pairs(suite, night, session, levels)
     missing = missing_scenarios(session, held)
+    unmeasured = find_unmeasured(session, held, missing, limits)
+    notes = [*_notes(session, baselines, held, gated, levels), *([missing_words(missing)] if missing else [])]
     return SessionVerdict(
         session.id,
         outcome_of(True, rows, suite, broken_limits),
         tuple(rows),
         suite,
         tuple(broken_limits),
-        notes=(*_notes(session, baselines, held, gated, levels), *unmeasured_notes(session, held, missing, limits)),
+        notes=(*notes, *unmeasured_notes(unmeasured)),
         missing=missing,
+        unmeasured=unmeasured,
     )
 
 
@@ -181,7 +184,9 @@ def _notes(session: Session, baselines: Baselines, held: Reference, cases: Seque
             f"measured with {tomltext.pairs(session.given)}, which the rows' ids do not say: never to be accepted"
         )
     shift = common_shift(cases, levels)
-    changed = changes_since((entry for stored in held.entries.values() for entry in stored), session)
+    # Sessions of other matrices are of other models, and their packages may be others too.
+    own = {row.scenario for row in session.rows}
+    changed = changes_since((entry for name in own for entry in held.entries.get(name, ())), session)
     if shift:
         notes.append(str(shift))
     if changed:

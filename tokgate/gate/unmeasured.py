@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tokgate.gate.limits import Limit
 from tokgate.gate.reference import Reference
+from tokgate.gate.verdict import SessionVerdict, Unheld, Unmeasured
 from tokgate.session import Session
 
 _MOST_NAMED = 3
@@ -47,23 +48,55 @@ def missing_words(missing: Sequence[str]) -> str:
     )
 
 
-def unmeasured_notes(
-    session: Session, held: Reference, missing: Sequence[str], limits: Iterable[Limit]
-) -> Iterator[str]:
-    """A line for each kind of what was not measured. `missing`: as missing_scenarios has it."""
+def find_unmeasured(session: Session, held: Reference, missing: Collection[str], limits: Iterable[Limit]) -> Unmeasured:
+    """What else the session did not measure. `missing`: as missing_scenarios has it."""
     here = {row.scenario for row in session.rows}
-    if missing:
-        yield missing_words(missing)
-    others = sorted({scenario for scenario, _ in held.gated_keys()} - here - {*missing})
-    if others:
-        yield f"{len(others)} accepted scenarios of this profile are not in this session: {_named(others)}"
-    unheld: dict[str, list[str]] = {}
+    others = {scenario for scenario, _ in held.gated_keys()} - here - {*missing}
+    unheld: dict[str, dict[str, None]] = {}
     for limit in limits:
         if limit.scenario not in here and limit.bound != "reference":
-            unheld.setdefault(limit.scenario, []).append(limit.metric)
-    if unheld:
-        told = ", ".join(f"{scenario} ({', '.join(dict.fromkeys(metrics))})" for scenario, metrics in unheld.items())
-        yield f"not measured: {told}: their limits were held against nothing"
+            unheld.setdefault(limit.scenario, {})[limit.metric] = None
+    return Unmeasured(
+        tuple(sorted(others)), tuple(Unheld(scenario, tuple(metrics)) for scenario, metrics in unheld.items())
+    )
+
+
+def unmeasured_notes(found: Unmeasured) -> list[str]:
+    """A line for each kind."""
+    notes = []
+    if found.accepted:
+        count = len(found.accepted)
+        notes.append(f"{count} accepted scenarios of this profile are not in this session: {_named(found.accepted)}")
+    if found.unheld:
+        told = ", ".join(f"{each.scenario} ({', '.join(each.metrics)})" for each in found.unheld)
+        notes.append(f"not measured: {told}: their limits were held against nothing")
+    return notes
+
+
+def measured_beside(session: Session, sessions: Iterable[Session]) -> frozenset[str]:
+    """The scenarios that those of `sessions` measured that are of the session's machine and profile.
+
+    The session may be among them: it lacks none of its own.
+    """
+    place = session.machine_id, session.profile
+    return frozenset(
+        row.scenario for other in sessions if (other.machine_id, other.profile) == place for row in other.rows
+    )
+
+
+def without_notes_on(scenarios: Collection[str], verdict: SessionVerdict) -> SessionVerdict:
+    """The verdict, told to who sees sessions beside it that measured `scenarios`: its notes deny them no longer.
+
+    Notes alone: what is `missing` stays so, since another session's rows do not say why this one lost its own.
+    """
+    found = verdict.unmeasured
+    left = Unmeasured(
+        tuple(scenario for scenario in found.accepted if scenario not in scenarios),
+        tuple(each for each in found.unheld if each.scenario not in scenarios),
+    )
+    told = unmeasured_notes(found)
+    notes = [note for note in verdict.notes if note not in told]
+    return replace(verdict, notes=(*notes, *unmeasured_notes(left)), unmeasured=left)
 
 
 def _named(scenarios: Sequence[str]) -> str:

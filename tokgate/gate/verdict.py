@@ -118,10 +118,27 @@ class LimitVerdict:
 
 
 @dataclass(frozen=True)
+class Unheld:
+    """A scenario that has limits and was not measured, and the metrics that they bound."""
+
+    scenario: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """What a session did not measure and need not have: `accepted` scenarios of its profile, and what limits bound."""
+
+    accepted: tuple[str, ...] = ()
+    unheld: tuple[Unheld, ...] = ()
+
+
+@dataclass(frozen=True)
 class SessionVerdict:
     """A session's verdict. `reasons`: why it is invalid; `notes`: what else a reader should know.
 
-    `missing`: accepted scenarios that it should have measured and did not, see gate/unmeasured.py.
+    `missing`: accepted scenarios that it should have measured and did not; `unmeasured`: of what else the notes tell
+    that it is not there. See gate/unmeasured.py.
     """
 
     session: str
@@ -132,6 +149,7 @@ class SessionVerdict:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unmeasured: Unmeasured = Unmeasured()
 
     def row(self, scenario: str, metric: str) -> RowVerdict | None:
         return next((row for row in self.rows if row.key == (scenario, metric)), None)

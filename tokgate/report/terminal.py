@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tokgate.gate.scale import size_text
 from tokgate.gate.scorecard import score_cards
+from tokgate.gate.unmeasured import without_notes_on
 from tokgate.gate.verdict import Outcome, SessionVerdict, Verdict
 from tokgate.report.bar import BOX, Signs, signs_for
 from tokgate.report.groups import gpu_lines, heading_facts
@@ -46,8 +47,11 @@ class Look:
     carded: bool = False
 
 
-def write_report(run: DeviceRun, terminalreporter: Any) -> None:
-    """Writes the run's table into pytest's summary, and where its session file is."""
+def write_report(run: DeviceRun, terminalreporter: Any, beside: Collection[str] = ()) -> None:
+    """Writes the run's table into pytest's summary, and where its session file is.
+
+    `beside`: ids of scenarios that other sessions of this pytest run measured, see gate.unmeasured.measured_beside.
+    """
     session = run.session()
     terminalreporter.section(f"tokgate: {session.machine_id}, profile {session.profile}")
     writer = terminalreporter._tw
@@ -55,7 +59,8 @@ def write_report(run: DeviceRun, terminalreporter: Any) -> None:
     look = Look(min(writer.fullwidth, _MOST_WIDTH), signs_for(encoding), terminalreporter.verbosity < 0)
     text = io.StringIO()
     console = Console(file=text, width=look.width, force_terminal=terminalreporter.hasmarkup, highlight=False)
-    console.print(render(session, run.shown_verdict(), run.skipped(), look))
+    verdict = without_notes_on(beside, run.shown_verdict())
+    console.print(render(session, verdict, run.skipped(), look))
     table = [line.rstrip() for line in text.getvalue().splitlines()]
     closing = closing_words(session, run.session_path)
     for line in [*table, *(closing[-1:] if look.quiet else [*trace_lines(run.results), *closing])]:

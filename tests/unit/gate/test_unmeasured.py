@@ -10,6 +10,7 @@ import pytest
 from gate.examples import GROUP, make_row, make_session, noisy_session, scenario, store
 from tokgate.gate.judge import judge_session
 from tokgate.gate.limits import Limit
+from tokgate.gate.unmeasured import measured_beside, without_notes_on
 from tokgate.gate.verdict import Outcome, SessionVerdict, exit_status
 from tokgate.session import Session
 
@@ -112,3 +113,34 @@ def test_limits_of_what_was_not_measured_are_told_and_references_are_not() -> No
     assert [note for note in found.notes if note.startswith("not measured: ")] == [
         f"not measured: {LAST} (output_throughput, ttft): their limits were held against nothing"
     ]
+
+
+def test_what_sessions_beside_measured_is_denied_by_no_note() -> None:
+    limits = tuple(Limit(each, "ttft", "max", 1.0, "s", "an SLO") for each in (scenario(1), LAST))
+    found = judged(night(9, 0, family_size=6), *FIVE, limits=limits)
+    half, whole = without_notes_on({LAST}, found), without_notes_on({scenario(1), LAST, "other"}, found)
+    assert half.notes == (
+        f"1 accepted scenarios of this profile are not in this session: {scenario(1)}",
+        f"not measured: {scenario(1)} (ttft): their limits were held against nothing",
+    )
+    assert whole.notes == ()
+    assert without_notes_on((), found) == found
+    assert (half.rows, half.outcome, half.limits) == (found.rows, found.outcome, found.limits)
+
+
+def test_other_notes_stay_and_what_a_whole_session_lost_is_still_missed() -> None:
+    """Its matrix had the scenario, and that another session measured it does not say where it went."""
+    found = without_notes_on({scenario(1), LAST}, judged(night(9, 0, software={"onnxruntime": "1.32.0"}), *FIVE))
+    assert found.missing == (scenario(1), LAST)
+    assert exit_status([found], require_baseline=True) == 3
+    changed, lost = found.notes
+    assert "onnxruntime 1.31.1 -> 1.32.0" in changed
+    assert lost.startswith(f"not measured: {scenario(1)}, {LAST}: accepted in this profile")
+
+
+def test_beside_a_session_are_those_of_its_machine_and_profile() -> None:
+    mine = night(9, 0)
+    elsewhere = msgspec.structs.replace(night(10, 1), machine={"id": "other", "kind": "cpu"})
+    quick = msgspec.structs.replace(night(11, 1), profile="quick")
+    assert measured_beside(mine, [mine, elsewhere, quick]) == {FIRST}
+    assert measured_beside(mine, [elsewhere, quick, night(12, 2)]) == {LAST}

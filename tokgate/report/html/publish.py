@@ -10,7 +10,7 @@ from pathlib import Path
 from tokgate import __version__, session
 from tokgate.baselines import Shelf
 from tokgate.errors import InputError
-from tokgate.judging import judge_file
+from tokgate.judging import Judged, judge_file
 from tokgate.report.html.blocks import Page
 from tokgate.report.html.compare import compare_page
 from tokgate.report.html.data import SessionFacts, session_facts
@@ -65,16 +65,19 @@ def publish_trends(machine: str | None, folder: Path, shelf: Shelf, path: Path) 
 
 
 def judged_facts(path: Path, shelf: Shelf, machine: str | None = None) -> SessionFacts:
-    """The facts of a stored session, judged. Raises InputError."""
-    judged = judge_file(path, shelf, machine)
-    return session_facts(judged.session, judged.verdict, judged.baselines, path.name)
+    """The facts of the one session in a file, judged. Raises InputError."""
+    return facts_of(judge_file(path, shelf, machine))
+
+
+def facts_of(judged: Judged) -> SessionFacts:
+    return session_facts(judged.session, judged.verdict, judged.baselines, judged.file)
 
 
 def _sessions(folder: Path) -> list[tuple[Session, str]]:
-    found = []
+    found: list[tuple[Session, str]] = []
     for path in sorted(folder.glob("*.json")):
         try:
-            found.append((session.read(path), path.name))
+            found += [(each, path.name) for each in session.read_all(path)]
         except InputError as error:
             print(f"tokgate: left out: {error}", file=sys.stderr)
     return found

@@ -25,10 +25,10 @@ def add(commands: Any) -> None:
         "fleet",
         help="run the suite once on every node of a Ray cluster, and judge each",
         description="Runs `python -m pytest` once on every alive node that has CPUs in Ray, in the node's own "
-        "checkout; options that are not named here go to that pytest. Each node's session is brought back and judged "
-        "by its own machine id; nodes of one machine id are compared with each other. A node without a session to "
-        "believe is INVALID. Give the command on a machine of the cluster: one that measures nothing itself joins "
-        "with ray start --num-cpus=0.",
+        "checkout; options that are not named here go to that pytest. Each node's sessions, one a matrix, are brought "
+        "back and judged by their own machine id; nodes of one machine id are compared with each other. A node is as "
+        "its worst session; one without a session to believe is INVALID. Give the command on a machine of the cluster: "
+        "one that measures nothing itself joins with ray start --num-cpus=0.",
         allow_abbrev=False,
     )
     parser.add_argument("--ray", required=True, metavar="ADDRESS", help="the cluster: HOST:PORT, or auto")
@@ -47,7 +47,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--expect", type=int, metavar="N", help="exit 4 where fewer than N nodes could be asked")
     parser.add_argument("--perf-require-baseline", action="store_true", help="as of pytest, here and on the nodes")
     parser.add_argument("--perf-strict", action="store_true", help="as of pytest, here and on the nodes")
-    parser.add_argument("--json", action="store_true", help="one JSON object a node, a line each")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object a session, a line each; of a node without one too"
+    )
     options.add_baselines(parser, or_own=True)
     parser.set_defaults(command=run, passes_on=True)
 
@@ -63,16 +65,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tokgate.fleet.node import comparable, fleet_status
+    from tokgate.fleet.node import comparable, fleet_status, with_lacking
     from tokgate.fleet.peers import standings
-    from tokgate.report.fleet import print_fleet, to_json_line
+    from tokgate.report.fleet import print_fleet, to_json_lines
 
     gate = _gate(args)
-    reports = _measure(args, gate)
+    reports = with_lacking(_measure(args, gate))
     found = standings(comparable(reports))
     if args.json:
         for report in reports:
-            print(json.dumps(to_json_line(report, found.get(report.name))))
+            for line in to_json_lines(report, found.get(report.name, {})):
+                print(json.dumps(line))
     else:
         print_fleet(reports, found)
     return fleet_status(reports, gate)
@@ -99,7 +102,7 @@ def _measure(args: argparse.Namespace, gate: Gate) -> list[NodeReport]:
         with closing(cluster.run(nodes, order)) as ended:
             for one in ended:
                 reports.append(report_on(one, gate))
-                _say(f"{one.node.name}: {reports[-1].verdict.outcome}{_after(one.answer)}")
+                _say(f"{one.node.name}: {reports[-1].outcome}{_after(one.answer)}")
     return sorted(reports, key=lambda report: report.name)
 
 
@@ -136,7 +139,10 @@ def _gate(args: argparse.Namespace) -> Gate:
 
 
 def _after(answer: Any) -> str:
-    return "" if answer is None else f" after {answer.wall_s:.0f} s"
+    if answer is None:
+        return ""
+    several = f" ({len(answer.sessions)} sessions)" if len(answer.sessions) > 1 else ""
+    return f" after {answer.wall_s:.0f} s{several}"
 
 
 def _say(text: str) -> None:

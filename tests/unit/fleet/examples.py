@@ -40,6 +40,16 @@ def row(scenario: str, metric: str, unit: str, better: Any, value: float) -> Row
     return Row(scenario=scenario, metric=metric, unit=unit, better=better, gated=True, launches=[[value]] * 3)
 
 
+def of_model(model: str, name: str, log_times: Sequence[float] = (0.0, 0.0, 0.0), **changes: Any) -> Session:
+    """As `session`, of the matrix of another model."""
+    found = session(name, log_times, **changes)
+    rows = [
+        msgspec.structs.replace(row, scenario=row.scenario.replace("tiny-dummy", model), group=f"{model}.onnx.int8")
+        for row in found.rows
+    ]
+    return msgspec.structs.replace(found, rows=rows)
+
+
 def invalid(name: str = "night") -> Session:
     return session(name, valid=False, reasons=["others took 40% of the 2 cores"])
 

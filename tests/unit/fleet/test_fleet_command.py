@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from fleet.examples import answer, ended, lines, session
+from fleet.examples import answer, ended, lines, of_model, session
 from tokgate import session as sessions
 from tokgate.cli import main
 from tokgate.fleet.cluster import Ended, Node
-from tokgate.fleet.task import Order
+from tokgate.fleet.task import Answer, Order
 from tokgate.session import Session
 
 pytestmark = pytest.mark.unit
@@ -34,11 +36,12 @@ class Fleet:
         store = ("--baselines", str(self.folder / "baselines"), "--out", str(self.folder / "out"))
         return main(["fleet", "--ray", "edge:6379", *store, "-m", "cpu", *args])
 
-    def accept(self) -> None:
+    def accept(self, model: str = "tiny-dummy") -> None:
         """Five nights of the machine that answers come from."""
         paths = []
         for number in range(5):
-            night = session(f"night-{number}", [0.002 * (number - 2)] * 3, started=f"2026-11-0{number + 1}T03:00:00Z")
+            name, started = f"{model}-night-{number}", f"2026-11-0{number + 1}T03:00:00Z"
+            night = of_model(model, name, [0.002 * (number - 2)] * 3, started=started)
             paths.append(str(sessions.write(night, self.folder / "accepted")))
         assert main(["accept", *paths, "--reason", "first", "--baselines", str(self.folder / "baselines")]) == 0
 
@@ -136,6 +139,97 @@ def test_json_is_one_object_a_node(fleet: Fleet, capsys: pytest.CaptureFixture[s
     assert (first["node"], first["machine"], first["outcome"]) == ("edge-1", "edge-8c-16g", "no-baseline")
     assert first["peers"]["peers"] == 0
     assert (second["node"], second["outcome"], second["reasons"]) == ("edge-2", "invalid", ["gone"])
+
+
+def several(number: int, big: float = 0.0, **changes: object) -> Answer:
+    """A node's answer after two matrices, of the tiny model and of a big one."""
+    started = "2026-11-21T03:00:00Z"
+    return answer(night(number), of_model("big", f"big-{number}", [big] * 3, started=started), **changes)
+
+
+def test_each_matrix_of_a_node_has_its_line_and_its_file(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """One model regressed on one node: the node fails, its other session passes, and both are kept."""
+    fleet.accept()
+    fleet.accept("big")
+    capsys.readouterr()
+    fleet.answers = [ended("edge-1", several(1, 0.3, status=1)), ended("edge-2", several(2))]
+    assert fleet() == 1
+    out, err = capsys.readouterr()
+    assert "edge-1: fail after 0 s (2 sessions)" in err
+    table = [line.split() for line in out[: out.index("edge-1, ")].splitlines()]
+    assert ["edge-1", "fail", "2", "sessions"] in table
+    assert ["edge-8c-16g", "pass", "tiny-dummy.onnx.int8", "1", "of", "3", "peers"] in table
+    assert ["edge-8c-16g", "fail", "big.onnx.int8", "1", "of", "3", "peers"] in table
+    assert ["edge-2", "pass", "2", "sessions"] in table
+    assert "edge-1, big.onnx.int8:\n  REGRESSED big.onnx.int8.b1.p5.o50" in out
+    kept = f"edge-1, tiny-dummy.onnx.int8: session {fleet.folder / 'out' / 'now-1.json'}"
+    assert kept in " ".join(out.split())
+    assert "are not in this session" not in out, "the node's other session has them"
+    assert {path.stem for path in (fleet.folder / "out").iterdir()} == {"now-1", "big-1", "now-2", "big-2"}
+
+
+def test_a_node_is_named_slower_in_the_matrix_that_it_is_slow_in(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = [0.0, 0.01, -0.01, 0.005, -0.005, 0.01, -0.01, 0.0, 0.3]
+    fleet.answers = [ended(f"edge-{number}", several(number, t)) for number, t in enumerate(noise)]
+    assert fleet() == 0
+    named = [line for line in capsys.readouterr().out.splitlines() if line.startswith("SLOWER")]
+    assert len(named) == 1
+    assert named[0].startswith(
+        "SLOWER edge-8, big.onnx.int8: 35.0% behind the median of its 8 peers (edge-8c-16g) over 6"
+    )
+
+
+def test_json_has_an_object_a_session_with_the_nodes_outcome_in_each(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.accept()
+    capsys.readouterr()
+    fleet.answers = [ended("edge-1", several(1)), ended("edge-2", answer(night(2)))]
+    assert fleet("--json") == 4, "edge-2 lacks a matrix"
+    told = [
+        (line["node"], line["node_outcome"], line["session"], line["outcome"])
+        for line in lines(capsys.readouterr().out)
+    ]
+    assert told == [
+        ("edge-1", "no-baseline", "now-1", "pass"),
+        ("edge-1", "no-baseline", "big-1", "no-baseline"),
+        ("edge-2", "invalid", "now-2", "pass"),
+        ("edge-2", "invalid", "", "invalid"),
+    ]
+
+
+def test_a_matrix_that_a_node_skipped_is_no_pass(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.answers = [ended("edge-1", several(1)), ended("edge-2", answer(night(2)))]
+    assert fleet() == 4
+    out = capsys.readouterr().out
+    assert re.search(r"^edge-2 +invalid +1 of 2 sessions", out, re.MULTILINE)
+    assert (
+        "edge-2, big.onnx.int8:\n  big.onnx.int8 was not measured: edge-1, edge-8c-16g too, has a session of it" in out
+    )
+
+
+def test_what_ended_a_run_of_several_matrices_is_told_once(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.answers = [ended("edge-1", several(1, status=None, reason="it had not ended after 9 s", tail="the end"))]
+    assert fleet() == 4
+    out = capsys.readouterr().out
+    assert (
+        "edge-1:\n  it had not ended after 9 s; its log is /srv/pytest.log on the node\n  the last it printed:\n" in out
+    )
+    assert (out.count("it had not ended"), out.count("| the end"), out.count(": session ")) == (1, 1, 2)
+
+
+def test_matrices_of_the_same_groups_are_told_apart(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Offered load and users of one server, say."""
+    first, second = night(1), night(2)
+    fleet.answers = [ended("edge-1", answer(
+        msgspec.structs.replace(first, rows=first.rows[:2]), msgspec.structs.replace(second, rows=second.rows[2:])
+    ))]  # fmt: skip
+    assert fleet() == 0
+    out = capsys.readouterr().out
+    assert "edge-1, tiny-dummy.onnx.int8, now-1: session" in out
+    assert "edge-1, tiny-dummy.onnx.int8, now-2: session" in out
 
 
 def test_fewer_nodes_than_expected_is_no_pass(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from fleet.examples import SCENARIOS, session
-from tokgate.fleet.peers import Standing, factor, standings
+from fleet.examples import SCENARIOS, of_model, session
+from tokgate.fleet import peers
+from tokgate.fleet.peers import Standing, factor
 from tokgate.session import Session
 
 pytestmark = pytest.mark.unit
@@ -18,6 +19,12 @@ pytestmark = pytest.mark.unit
 def fleet(log_times: list[float] | np.ndarray) -> dict[str, Session]:
     """A node for each of these, that much slower in all its rows."""
     return {f"edge-{number}": session(f"night-{number}", [float(t)] * 3) for number, t in enumerate(log_times)}
+
+
+def standings(nodes: dict[str, Session]) -> dict[str, Standing]:
+    """Of nodes with a session each."""
+    found = peers.standings({node: [session] for node, session in nodes.items()})
+    return {node: standing for node, by_session in found.items() for standing in by_session.values()}
 
 
 def slower(found: dict[str, Standing]) -> set[str]:
@@ -105,6 +112,71 @@ def test_of_fleets_of_equal_nodes_one_in_100_names_a_node(nodes: int) -> None:
     alarms = sum(bool(slower(standings(_of_one_row(rng.normal(0, 0.1, nodes))))) for _ in range(fleets))
     # 1% of 1,000 is 10; 22 or more have a probability of 0.1%.
     assert alarms < 22
+
+
+def test_each_matrix_is_compared_by_itself() -> None:
+    """A node that is slow in one model's rows is named there, by that model's rows alone."""
+    nodes = {
+        name: [tiny, of_model("big", f"big-{name}", [0.4 if name == "edge-7" else 0.0] * 3)]
+        for name, tiny in fleet([0.0, 0.01, -0.01, 0.005, -0.005, 0.0, 0.01, -0.01]).items()
+    }
+    found = peers.standings(nodes)
+    assert {name for name, by_session in found.items() if by_session[f"big-{name}"].slower} == {"edge-7"}
+    big = found["edge-7"]["big-edge-7"]
+    assert (big.change_pct, big.rows, big.peers) == (pytest.approx(100 * math.expm1(0.4)), 6, 7)
+    assert big.worst is not None
+    assert big.worst[0].startswith("big.onnx.int8.")
+    tiny = found["edge-7"]["night-7"]
+    assert tiny.change_pct == pytest.approx(-1, abs=0.1)
+    assert tiny.worst is not None
+    assert tiny.worst[0] in SCENARIOS
+
+
+def test_a_node_without_one_matrix_is_compared_over_the_others_and_hinders_nobody() -> None:
+    nodes = {name: [tiny, of_model("big", "big")] for name, tiny in fleet([0.0] * 5).items()}
+    nodes["edge-0"] = nodes["edge-0"][:1]
+    found = peers.standings(nodes)
+    assert {name: [standing.peers for standing in by.values()] for name, by in found.items()} == {
+        "edge-0": [4], "edge-1": [4, 3], "edge-2": [4, 3], "edge-3": [4, 3], "edge-4": [4, 3],
+    }  # fmt: skip
+    assert {standing.rows for by in found.values() for standing in by.values()} == {6}
+
+
+def test_the_order_of_a_nodes_sessions_means_nothing() -> None:
+    nodes = {name: [tiny, of_model("big", "big", [0.0, 0.0, 0.1])] for name, tiny in fleet([0.0] * 4 + [0.3]).items()}
+    turned = {name: found[::-1] if name == "edge-2" else found for name, found in nodes.items()}
+    assert peers.standings(turned) == peers.standings(nodes)
+
+
+def test_scenarios_that_a_node_splits_otherwise_are_still_held_against_themselves() -> None:
+    """Of other versions: what is one matrix on one node is two on the other, and its values are the same."""
+    nodes = {name: [tiny] for name, tiny in fleet([0.0] * 4 + [0.3]).items()}
+    (whole,) = nodes["edge-4"]
+    halves = [msgspec.structs.replace(whole, id=f"{at}", rows=whole.rows[at : at + 3]) for at in (0, 3)]
+    found = peers.standings({**nodes, "edge-4": halves})
+    assert found["edge-4"]["0"] == found["edge-4"]["3"]
+    assert found["edge-4"]["0"].change_pct == pytest.approx(100 * math.expm1(0.3))
+    assert found["edge-0"] == peers.standings(nodes)["edge-0"]
+
+
+@pytest.mark.parametrize("nodes", [4, 10])
+def test_of_fleets_of_equal_nodes_one_in_100_names_a_node_in_any_of_three_matrices(nodes: int) -> None:
+    rng = np.random.default_rng(nodes)
+    alarms = 0
+    for _ in range(1000):
+        of_models = [
+            {name: msgspec.structs.replace(of_model(model, model), rows=of_model(model, model, [t] * 3).rows[:1])
+             for name, t in zip(map(str, range(nodes)), rng.normal(0, 0.1, nodes), strict=True)}
+            for model in ("small", "big", "other")
+        ]  # fmt: skip
+        found = peers.standings({name: [of[name] for of in of_models] for name in of_models[0]})
+        alarms += any(standing.slower for by_session in found.values() for standing in by_session.values())
+    # As above; without k's share for each comparison 3% would be named.
+    assert alarms < 22
+
+
+def test_more_comparisons_must_show_more() -> None:
+    assert factor(6) < factor(6, 2) < factor(6, 3)
 
 
 def test_fewer_peers_must_show_more() -> None:

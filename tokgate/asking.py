@@ -23,6 +23,11 @@ def check_options(option: Any) -> None:
     for name, python in (("--perf-python", option.perf_python), ("--perf-reference", option.perf_reference)):
         if python is not None and shutil.which(python) is None:
             raise no_interpreter(name, python)
+    if option.perf_reference is not None and option.perf_base_url is not None:
+        raise InputError(
+            "--perf-reference is of an engine that is started; of one that is there, --perf-base-url, both sides of a "
+            "pair would be the same server, and equal"
+        )
     asked_settings(option)
     if option.perf_report is not None:
         check_file("--perf-report", Path(option.perf_report))

@@ -165,7 +165,8 @@ class DeviceRun:
         rows = [row for result in results for row in result.all_rows]
         reasons = [fault for result in results for fault in [*result.group_faults, *result.all_faults]]
         if self._interrupted:
-            reasons.append("interrupted: only the launches that had ended are here")
+            # The first, since it explains the others.
+            reasons.insert(0, "interrupted: only the launches that had ended are here")
         return self._session(results, rows, reasons)
 
     @property

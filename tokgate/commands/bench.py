@@ -57,6 +57,8 @@ def _serve(args: argparse.Namespace) -> int:
         # Of a name that is made only the folder is known yet.
         option = "--result-filename" if args.result_filename else "--result-dir"
         check_file(option, _result_path(args, setting, datetime.now()), appended=args.append_result)
+    elif args.save_detailed:
+        print("note: --save-detailed is of a result that is saved; add --save-result", file=sys.stderr)
     setting, sent = _prepared(args, target, setting)
     counters = SpeculationWatch(target.beside("/metrics"))
     result = _driven(args, target, setting, sent, counters.start)

@@ -70,6 +70,8 @@ def _only_model(target: Target) -> str:
         with opened(target.url, _ANSWER_S, headers=dict(target.headers)) as answer:
             names = [str(model["id"]) for model in json.load(answer)["data"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, urllib.error.URLError) and isinstance(error.reason, ConnectionRefusedError):
+            raise InputError(f"{target.url}: nothing listens there; start the server, or correct the URL") from None
         why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)
         raise InputError(f"{target.url} gave no list of models ({why}); name the model: --perf-served-model") from None
     if len(names) != 1:

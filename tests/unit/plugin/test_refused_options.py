@@ -24,6 +24,7 @@ pytestmark = pytest.mark.unit
         ),
         (["--perf-machine", "../etc"], "--perf-machine"),
         (["--perf-set", "foo"], "expected KEY=VALUE"),
+        (["--perf-reference=python3", "--perf-base-url=http://127.0.0.1:9"], "--perf-reference is of an engine that"),
         (
             ["--perf-python", "no-such-python"],
             "--perf-python no-such-python: no such interpreter; expected an executable",

@@ -54,5 +54,14 @@ def test_a_server_of_one_model_is_asked_for_its_name() -> None:
 
 
 def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"gave no list of models .*: --perf-served-model"):
+    """Naming its model would make it answer no better."""
+    with pytest.raises(InputError, match=r"/v1/models: nothing listens there; start the server, or correct the URL$"):
         find_remote(RemoteOptions(f"http://127.0.0.1:{free_port()}"), {})
+
+
+def test_a_server_that_lists_no_models_is_measured_by_a_name_that_is_given() -> None:
+    with (
+        running("--fault", "1:404") as stub,
+        pytest.raises(InputError, match=r"nowhere/v1/models gave no list of models"),
+    ):
+        find_remote(RemoteOptions(f"{stub.url}/nowhere"), {})

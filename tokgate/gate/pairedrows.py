@@ -124,8 +124,8 @@ def _stored_slowdown_pct(row: Row, case: Case | None, kind: str, level: float, l
 def _seen(row: Row, comparison: PairedComparison) -> str:
     change = change_pct(comparison.delta, row.better)
     return (
-        f"{value_of(comparison.candidate, row.better):.4g} {row.unit}, {in_words(change)} "
-        f"than the reference's {value_of(comparison.reference, row.better):.4g}, "
+        f"{value_of(comparison.candidate, row.better):.4g} {row.unit}, the reference "
+        f"{value_of(comparison.reference, row.better):.4g}; pair by pair {in_words(change)}, "
         f"in {comparison.pairs} interleaved pairs ({comparison.kept} between the trimmed ends)"
     )
 

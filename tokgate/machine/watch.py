@@ -6,6 +6,7 @@ The standard library and numpy, and nvidia-ml-py where a GPU is watched.
 from __future__ import annotations
 
 import os
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -44,7 +45,7 @@ class Watch(Protocol):
 def open_watch(plan: LaunchPlan) -> Watch:
     """The watch of what the plan's engine runs on. Raises TokgateError where its GPUs cannot be asked."""
     if plan.server is not None and plan.server.base_url:
-        return HostWatch()
+        return HostWatch(plan.server.base_url)
     return GpuWatch(plan.gpus, os.environ) if plan.device == "gpu" else CpuWatch(plan.threads)
 
 
@@ -75,7 +76,13 @@ class CpuWatch:
 
 
 class HostWatch:
-    """Of a server elsewhere: whether the load client's host had cores left."""
+    """Of a server elsewhere: whether the load client's host had cores left. One on this host is not told from others
+    that use it; a reason says so.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        host = urllib.parse.urlsplit(base_url).hostname or ""
+        self._is_here = host in ("localhost", "::1") or host.startswith("127.")
 
     def settle(self) -> None: ...
 
@@ -85,7 +92,13 @@ class HostWatch:
 
     def stop(self) -> Watched:
         use = self._use.stop()
-        return Watched({"use": asdict(use)}, disturbance(use, _HOST_LIMITS))
+        disturbed = disturbance(use, _HOST_LIMITS)
+        if disturbed and self._is_here:
+            disturbed += (
+                "; the server itself counts among them where it runs on this host: let tokgate start it, load it from "
+                "another machine, or by hand with tokgate bench serve"
+            )
+        return Watched({"use": asdict(use)}, disturbed)
 
 
 class GpuWatch:

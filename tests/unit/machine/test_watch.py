@@ -149,3 +149,13 @@ def test_the_library_is_free_while_the_engine_is_loaded():
 def test_a_plan_for_the_cpu_is_watched_as_one_whatever_the_engine():
     plan = LaunchPlan(PLAN_SCHEMA, "vllm", "/m", 100, {}, 2, 1, 0, 0, 0, ())
     assert isinstance(open_watch(plan), CpuWatch)
+
+
+@pytest.mark.parametrize(("url", "is_here"), [("http://localhost:8000", True), ("https://127.0.0.2", True),
+                                              ("http://gpu-host:8000", False)])  # fmt: skip
+def test_a_busy_host_of_a_load_client_may_be_the_servers_own(host, url, is_here):
+    assert round_of(watch.HostWatch(url)).disturbed is None
+    host.use = replace(USE, foreign_share=0.6, foreign_s=4.8)
+    disturbed = str(round_of(watch.HostWatch(url)).disturbed)
+    assert "others took 60% of the 8 cores" in disturbed
+    assert ("the server itself counts among them" in disturbed) is is_here

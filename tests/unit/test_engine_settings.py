@@ -66,3 +66,18 @@ def test_the_settings_known_beforehand_are_those_that_the_engine_takes(engine: s
         load(engine, "nowhere", 1, {"bogus": 1})
     taken = str(refused.value).partition("known: ")[2].split(", ")
     assert KNOWN[engine] == {*taken, "environment"}
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "2"])
+def test_threads_are_a_whole_number_from_1_up(value: object) -> None:
+    """Or ONNX Runtime would take a number of its own, under the name of this one."""
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match=r"threads = .*; expected a whole number from 1 up"):
+        load("onnx", "nowhere", 1, {"threads": value})
+
+
+def test_a_text_is_no_switch() -> None:
+    """The text "false" would count as true."""
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match=r"allow_spinning = 'false'; expected true or false"):
+        load("onnx", "nowhere", 1, {"allow_spinning": "false"})

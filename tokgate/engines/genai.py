@@ -17,6 +17,7 @@ import onnxruntime_genai as genai
 
 from tokgate.engines import Generation, Logits, Tokens
 from tokgate.engines.decoding import Decoding, choose, cut, ended
+from tokgate.engines.values import switch
 
 _CONFIG_FILE = "genai_config.json"
 _SETTINGS = ("allow_spinning",)
@@ -37,7 +38,7 @@ class GenaiEngine:
         # Models are folders on this disk; nothing is reported over the network.
         genai.disable_telemetry_events()
         self._threads = threads
-        self._spinning = bool(settings.get("allow_spinning", True))
+        self._spinning = switch("allow_spinning", settings.get("allow_spinning", True))
         self._model_config = json.loads((Path(model_dir) / _CONFIG_FILE).read_text())["model"]
         config = genai.Config(model_dir)
         config.overlay(json.dumps(session_overlay(threads, self._spinning)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tokgate.engines import Generation, Logits, Tokens
 from tokgate.engines.decoding import Decoding, choose, cut, ended
+from tokgate.engines.values import switch, whole_number
 
 GRAPH_FILE = "model.onnx"
 
@@ -33,8 +34,8 @@ class OnnxRuntimeEngine:
         unknown = set(settings) - {"allow_spinning", "threads"}
         if unknown:
             raise ValueError(f"ONNX Runtime engine: unknown settings {sorted(unknown)}; known: allow_spinning, threads")
-        self._threads = int(settings.get("threads", threads))
-        self._spinning = bool(settings.get("allow_spinning", True))
+        self._threads = whole_number("threads", settings.get("threads", threads))
+        self._spinning = switch("allow_spinning", settings.get("allow_spinning", True))
         config = json.loads((Path(model_dir) / "config.json").read_text())
         heads = config["num_attention_heads"]
         self._kv_heads: int = config.get("num_key_value_heads") or heads

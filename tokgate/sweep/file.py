@@ -31,13 +31,14 @@ import msgspec
 
 from tokgate import tomltext
 from tokgate.engine_settings import KNOWN
+from tokgate.engines.values import CHECKS
 from tokgate.errors import InputError, unknown
 from tokgate.gate.limits import SECONDS, check_key
 from tokgate.metrics import Metric, metrics_of
 from tokgate.plan import Device
 from tokgate.session import check_slug
 from tokgate.sweep.constraints import Constraint
-from tokgate.sweep.grid import choices
+from tokgate.sweep.grid import DEFAULT, choices
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -150,6 +151,7 @@ def _check_grids(path: Path, spec: Spec) -> None:
     for name in spec.settings:
         _check_setting(name, spec.settings[name], f"{path}: settings")
         _check_known(name, spec.engine, f"{path}: settings")
+        _check_value(name, spec.settings[name], spec.engine, f"{path}: settings")
     at_once, other = (CONCURRENCY, BATCH) if spec.engine == "serve" else (BATCH, CONCURRENCY)
     for number, grid in enumerate(spec.grid, 1):
         place = f"{path}: grid {number}"
@@ -162,6 +164,7 @@ def _check_grids(path: Path, spec: Spec) -> None:
                 raise InputError(f"{place}: {name} = [] has no value; leave the key out, or give it values")
             for value in values:
                 _check_setting(name, value, place)
+                _check_value(name, value, spec.engine, place)
                 if name == at_once and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                     raise InputError(f"{place}: {name} holds {value!r}; expected whole numbers from 1 up")
                 if name == PRECISION and not isinstance(value, str):
@@ -189,6 +192,15 @@ def _check_known(name: str, engine: str, place: str) -> None:
     known = KNOWN.get(engine)
     if known is not None and name not in known:
         raise InputError(f"{place}: {unknown(f'setting of engine {engine}', name, sorted(known))}")
+
+
+def _check_value(name: str, value: Any, engine: str, place: str) -> None:
+    if value == DEFAULT or name not in CHECKS or name not in KNOWN.get(engine, ()):
+        return
+    try:
+        CHECKS[name](name, value)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def _metric(name: str, engine: str, place: str) -> Metric:

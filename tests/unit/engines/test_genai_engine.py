@@ -113,6 +113,8 @@ def test_an_unknown_setting_is_refused_with_what_is_known(library: ModuleType, t
 
     with pytest.raises(ValueError, match=r"unknown settings \['spin'\]; known: allow_spinning"):
         engines.load("genai", str(tmp_path), 1, {"spin": True})
+    with pytest.raises(ValueError, match=r"allow_spinning = 'false'; expected true or false"):
+        engines.load("genai", str(tmp_path), 1, {"allow_spinning": "false"})
 
 
 def test_each_sequence_has_exactly_its_tokens_and_a_cache_no_longer_than_that(engine: Any) -> None:

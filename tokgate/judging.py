@@ -64,15 +64,15 @@ def judge_files(
 ) -> Iterator[Judged | InputError]:
     """Judges every session of the files as judge_file does, in their order; for one that cannot be used, its error.
 
-    Of a file of several sessions `scenario` leaves those that measured it. No note denies what another one of them
-    measured, see gate/unmeasured.py.
+    Of a file of several sessions `scenario` leaves those that measured it. The sessions of one file are of one run: no
+    note denies what another one of them measured, see gate/unmeasured.py.
     """
     found = [_stored_or_why(path, shelf, machine, scenario) for path in paths]
-    sessions = [each.session for stored in found if not isinstance(stored, InputError) for each in stored]
     for stored in found:
         if isinstance(stored, InputError):
             yield stored
             continue
+        sessions = [each.session for each in stored]
         for each in stored:
             try:
                 judged = _judged(each, sessions, shelf, scenario)

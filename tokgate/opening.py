@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,13 @@ def _elsewhere(matrix: Matrix, remote: Remote) -> Device:
     return Device({"id": "", "kind": matrix.device, "stable": {}, "recorded": recorded}, (Claim(cpu_device_name()),))
 
 
-def pytest_options(option: Any, root: Path, command: str, device: str) -> Options:
-    """What pytest's options ask for; `root` is what its folders are relative to, `device` the matrix's."""
+def pytest_options(option: Any, root: Path, command: str, device: str, modules: Sequence[str] = ()) -> Options:
+    """What pytest's options ask for; `root` is what its folders are relative to, `device` the matrix's; `modules`: what
+    has to be named to measure the same again.
+    """
     return Options(
         command=command,
-        again=("pytest", "-m", device, *_modules(option), *_repeated(option)),
+        again=("pytest", "-m", device, *modules, *_repeated(option)),
         profile=option.perf_profile,
         selection=option.perf_select,
         baselines_dir=root / option.perf_baselines,
@@ -121,11 +123,6 @@ def _check(options: Options) -> None:
     if options.reference:
         check_interpreter("the reference,", options.reference)
     check_folder(options.names.sessions, options.sessions_dir)
-
-
-def _modules(option: Any) -> list[str]:
-    """The files and folders that were named: another module may measure the same rows otherwise."""
-    return list(dict.fromkeys(str(name).partition("::")[0] for name in option.file_or_dir))
 
 
 def _repeated(option: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ class Perf:
         self._selected: dict[str, list[Scenario]] = {}
         self._runs: dict[str, DeviceRun] = {}
         self._devices = HeldDevices()
+        self._modules: dict[str, Path] = {}
         self._clocks: dict[Scenario, ReplayClock] = {}
         self._told: dict[str, list[str]] = {}
         self._nothing_measured: list[str] = []
@@ -78,24 +79,36 @@ class Perf:
         alike = set().union(*self._refusals.values()) >= self._matrices.keys()
         return [why if alike else f"{', '.join(dict.fromkeys(files))}: {why}" for why, files in self._refusals.items()]
 
-    def left_out(self, folders: Mapping[str, Path]) -> dict[str, str]:
-        """Matrices that measure nothing in this run -> why. `folders`: of each matrix's test module.
+    @property
+    def shares_rows(self) -> bool:
+        """Whether matrices of different models have rows of one id: one model, or one server, is measured by all."""
+        return self.option.perf_model.removeprefix("dummy:") not in ("auto", "dummy") or self.remote is not None
 
-        Where one model is named, or a server, the matrices of a folder are of the same rows, by launches and rounds of
-        their own. One of them measures it: that of this model, or else that of most rows, and so the same each night.
+    def measured_elsewhere(
+        self, rows: Iterable[tuple[str, Scenario]], modules: Mapping[str, Path]
+    ) -> dict[tuple[str, str], str]:
+        """(matrix, scenario's id) -> the matrix that measures it instead, in this run. `modules`: of each matrix.
+
+        Of the matrices of one folder, device and number of GPUs that have a row, that of the named model measures it,
+        or else that of most rows: the same each night, whatever else is selected beside it.
         """
-        named = self.option.perf_model.removeprefix("dummy:")
-        if named in ("auto", "dummy") and self.remote is None:
+        self._modules = dict(modules)
+        if not self.shares_rows:
             return {}
-        alike: dict[tuple[Path, str, int], list[str]] = {}
-        for file, folder in folders.items():
-            alike.setdefault((folder, self.matrix(file).device, self.matrix(file).gpus), []).append(file)
-        found: dict[str, str] = {}
-        for files in alike.values():
-            owner = max(files, key=lambda file: (self.matrix(file).model == named, len(self.scenarios(file))))
-            why = f"{owner} measures the one model that was named; to measure it by {{}}, name its test module alone"
-            found |= {file: why.format(file) for file in files if file != owner}
-        return found
+        named = self.option.perf_model.removeprefix("dummy:")
+
+        def place(file: str) -> tuple[Path, str, int]:
+            return modules[file].parent, self.matrix(file).device, self.matrix(file).gpus
+
+        def turn(file: str) -> tuple[bool, int, str]:
+            return self.matrix(file).model != named, -len(self.scenarios(file)), file
+
+        owners: dict[tuple[tuple[Path, str, int], str], str] = {}
+        ordered = sorted(rows, key=lambda row: turn(row[0]))
+        for file, scenario in ordered:
+            owners.setdefault((place(file), scenario.id), file)
+        found = {(file, scenario.id): owners[place(file), scenario.id] for file, scenario in ordered}
+        return {key: owner for key, owner in found.items() if owner != key[0]}
 
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
@@ -138,7 +151,9 @@ class Perf:
 
             matrix = self.matrix(file)
             marker = str(self.option.markexpr) or matrix.device
-            options = pytest_options(self.option, self.root, self.command, marker)
+            # The same row may be in another matrix, of other launches.
+            modules = [os.path.relpath(self._modules[file])] if self.shares_rows and file in self._modules else []
+            options = pytest_options(self.option, self.root, self.command, marker, modules)
             progress = open_progress(self._terminal, self.option.verbose, self.option.color)
             self._runs[file] = open_run(matrix, options, self._sources, progress, self.remote, self._devices)
             self._runs[file].select(self._selected.get(file, []))

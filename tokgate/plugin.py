@@ -177,11 +177,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(*perf.refusals)
     perf.expects_rows = any(item.get_closest_marker("matrix") for item in items)
     rows = [(item, scenario) for item in items if (scenario := scenario_of(item)) is not None]
-    left_out = perf.left_out({matrix_of(item): item.path.parent for item, _ in rows})
+    files = [(matrix_of(item), scenario) for item, scenario in rows]
+    elsewhere = perf.measured_elsewhere(files, {matrix_of(item): item.path for item, _ in rows})
     for item, scenario in rows:
         file = matrix_of(item)
-        if file in left_out:
-            item.add_marker(pytest.mark.skip(reason=left_out[file]))
+        if (owner := elsewhere.get((file, scenario.id))) is not None:
+            reason = f"{owner} has this row too, and measures it; to measure it by {file}, name its test module alone"
+            item.add_marker(pytest.mark.skip(reason=reason))
         else:
             perf.select(file, scenario)
             # The clock replays recorded durations into pytest-benchmark, see fixtures/publishing.py.
@@ -218,7 +220,7 @@ class _ReasonOnce:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     perf = session.config.stash[PERF]
-    perf.finish(interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED)
+    perf.finish(interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED or bool(session.shouldstop))
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_EXPECTED_ROWS] = perf.expects_rows

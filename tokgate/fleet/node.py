@@ -175,19 +175,20 @@ def _unexplained(answer: Answer, verdicts: Sequence[SessionVerdict], gate: Gate)
 
 
 def _lacking(report: NodeReport, reports: Sequence[NodeReport]) -> Iterator[SessionReport]:
-    """Of each machine id that it measured as, by the node that has most sessions of it."""
+    """Of each machine id that it measured as: a session of which it has no row, and another node has some."""
     if report.answer is None or report.fault or any(one.session is None for one in report.made):
         # INVALID or bad input as it is; and of which matrix a session was that cannot be used is not known.
         return
     for machine, made in _by_machine(report).items():
-        fullest = max(reports, key=lambda other: len(_by_machine(other).get(machine, ())))
-        others = _by_machine(fullest)[machine]
         here = {scenario for session in made for scenario in scenarios_of(session)}
-        for other in others if len(others) > len(made) else ():
-            if scenarios_of(other).isdisjoint(here):
+        for node in reports:
+            for other in _by_machine(node).get(machine, ()):
+                if not scenarios_of(other).isdisjoint(here):
+                    continue
+                here |= scenarios_of(other)
                 what = label(other) or other.id
                 reason = (
-                    f"{what} was not measured: {fullest.name}, {machine[0]} too, has a session of it; "
+                    f"{what} was not measured: {node.name}, {machine[0]} too, has a session of it; "
                     f"why there is none here, pytest's log may say: {report.answer.log} on the node"
                 )
                 yield SessionReport(_invalid(reason), what=what)

@@ -74,14 +74,14 @@ def unmeasured_notes(found: Unmeasured) -> list[str]:
 
 
 def measured_beside(session: Session, sessions: Iterable[Session]) -> frozenset[str]:
-    """The scenarios that those of `sessions` measured that are of the session's machine and profile.
+    """The scenarios that those of `sessions`, of one run, measured that are of the session's machine and profile. Of an
+    invalid one nothing is known.
 
     The session may be among them: it lacks none of its own.
     """
     place = session.machine_id, session.profile
-    return frozenset(
-        row.scenario for other in sessions if (other.machine_id, other.profile) == place for row in other.rows
-    )
+    others = (other for other in sessions if other.valid and (other.machine_id, other.profile) == place)
+    return frozenset(row.scenario for other in others for row in other.rows)
 
 
 def without_notes_on(scenarios: Collection[str], verdict: SessionVerdict) -> SessionVerdict:

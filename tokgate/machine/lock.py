@@ -135,9 +135,9 @@ class HeldDevices:
         wanted = frozenset(claims)
         if wanted == self._claims:
             return
-        self.release()
         if wanted in self._in_vain:
             raise self._in_vain[wanted]
+        self.release()
         try:
             self._held.enter_context(device_locks(wanted, timeout_s, on_wait, self._folder))
         except MeasurementError as error:

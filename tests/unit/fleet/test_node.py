@@ -186,6 +186,17 @@ def test_a_matrix_that_only_the_like_of_a_node_measured_is_invalid_there(tmp_pat
     assert fleet_status([whole, lacking, unlike], gate(tmp_path)) == 4
 
 
+def test_nodes_that_each_lack_another_matrix_are_both_invalid(tmp_path: Path) -> None:
+    """As many sessions each, of different matrices."""
+    reports = [
+        report_on(ended("edge-1", answer(session("a"))), gate(tmp_path)),
+        report_on(ended("edge-2", answer(of_model("big", "b"))), gate(tmp_path)),
+        report_on(ended("edge-3", answer(of_model("big", "c"))), gate(tmp_path)),
+    ]
+    found = [[str(one.verdict.outcome) for one in each.made] for each in with_lacking(reports)]
+    assert found == [["no-baseline", "invalid"]] * 3, "the second too, though a third has no more than it"
+
+
 def test_a_disturbed_matrix_was_tried_and_is_not_lacking(tmp_path: Path) -> None:
     failed = of_model(
         "big", "f", valid=False, reasons=["disturbed"], telemetry={"work": {"big.onnx.int8.b1.p5.o50": {}}}

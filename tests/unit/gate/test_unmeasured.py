@@ -144,3 +144,5 @@ def test_beside_a_session_are_those_of_its_machine_and_profile() -> None:
     quick = msgspec.structs.replace(night(11, 1), profile="quick")
     assert measured_beside(mine, [mine, elsewhere, quick]) == {FIRST}
     assert measured_beside(mine, [elsewhere, quick, night(12, 2)]) == {LAST}
+    broken = msgspec.structs.replace(night(12, 2), valid=False, reasons=["disturbed"])
+    assert measured_beside(mine, [broken]) == frozenset(), "of what is not believed nothing is known"

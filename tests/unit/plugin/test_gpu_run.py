@@ -83,22 +83,36 @@ def test_a_matrix_without_rows_says_what_would_measure_it(run: Runner, args: lis
 MISTRAL = "tests/gpu/test_offline_mistral_7b.py"
 
 
-def test_one_model_that_is_named_is_measured_by_one_matrix(run: Runner) -> None:
-    """By others it would be of other launches, and each session accepted as a night of its own."""
+def test_a_row_of_a_named_model_is_measured_once_and_none_is_left_out(run: Runner) -> None:
+    """By several matrices it would be of other launches each time, and each session accepted as a night of its own."""
     both = ("-m", "gpu", "--perf-profile=nightly", MISTRAL, GPU[2])
-    done = gpu(run, "-k", "vllm.fp16.b1.p5 or suite", "-rs", what=both)
+    done = gpu(run, "-k", "vllm.fp16.b1.p5 or int4.b4.p1000 or suite", "-rs", what=both)
     assert done.status == 0, done.out
-    assert {row.scenario for row in done.session.rows} == {"tiny-dummy.vllm.fp16.b1.p5.o50"}
+    measured = sorted(row.scenario for path in done.folder.glob("sessions/*.json") for row in sessions.read(path).rows)
+    here = "tiny-dummy.vllm.fp16.b1.p5.o50", "tiny-dummy.vllm.int4.b4.p1000.o50"
+    assert sorted(set(measured)) == [*here], "the one of both, the other of gpu-mistral-7b.toml alone"
     assert "tiny-dummy.vllm.fp16 launch: 6 x 5 rounds" in done.out, "as gpu-qwen2.5-0.5b.toml has it, of more rows"
-    told = "gpu-qwen2.5-0.5b.toml measures the one model that was named; to measure it by gpu-mistral-7b.toml, name its"
-    assert told in " ".join(done.out.split())
+    assert "gpu-qwen2.5-0.5b.toml has this row too, and measures it" in " ".join(done.out.split())
 
 
 def test_the_matrix_of_the_model_that_is_named_measures_it(run: Runner) -> None:
     both = ("-m", "gpu", "--perf-profile=nightly", MISTRAL, GPU[2])
     done = gpu(run, "-k", "vllm.fp16.b1.p5", "--perf-model=mistral-7b", absent=LOST, what=both)
-    there = "gpu-mistral-7b.toml measures the one model that was named"
+    there = "gpu-mistral-7b.toml has this row too, and measures it"
     assert f"\n  1 skipped: {LOST}\n  1 skipped: {there}" in done.out, done.out
+
+
+def test_a_gate_of_a_named_model_passes_what_it_measures_by_one_matrix(run: Runner) -> None:
+    """The others have no rows in this profile, but for those, which were accepted."""
+    run.accept(gpu(run, "-k", "b1.p5", what=("-m", "gpu")).session)
+    done = gpu(run, "-k", "b1.p5 or no-rows", "--perf-require-baseline", what=("-m", "gpu"))
+    assert done.status == 0, done.out
+
+
+def test_the_command_names_the_module_where_others_have_the_row_too(run: Runner) -> None:
+    done = gpu(run, "-k", "qwen_0_5b and vllm.fp16.b1.p5", "--perf-require-baseline", what=("-m", "gpu"))
+    assert done.status == 1, done.out
+    assert "again: pytest -m gpu tests/gpu/test_offline_qwen_0_5b.py --perf-profile=quick" in " ".join(done.out.split())
 
 
 def test_a_run_of_two_matrices_does_not_wait_for_itself(run: Runner) -> None:
@@ -131,7 +145,7 @@ def test_rows_of_another_device_are_other_rows(run: Runner) -> None:
 
 def test_a_gate_fails_whose_whole_matrix_fell_out_of_the_profile(run: Runner) -> None:
     """Who left it out by a selection meant to."""
-    module = ("-m", "gpu", "tests/gpu/test_offline_qwen_7b.py")
+    module = ("-m", "gpu", "--perf-model=dummy", "tests/gpu/test_offline_qwen_7b.py")
     nightly = gpu(run, "--perf-profile=nightly", "-k", "vllm.fp16.b1.p5", what=module).session
     run.accept(msgspec.structs.replace(nightly, profile="quick"))
     done = gpu(run, "--perf-require-baseline", what=module)

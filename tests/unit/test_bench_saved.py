@@ -137,3 +137,10 @@ def test_that_a_result_is_not_saved_is_told_to_who_does_not_read_the_table(
     monkeypatch.setattr(result_file, "write_atomically", full_disk)
     assert bench(stub.url, *bench.save) == 2
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_details_of_a_result_that_is_not_saved_are_told(
+    bench: Bench, stub: StubProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(stub.url, "--save-detailed") == 0
+    assert "add --save-result" in capsys.readouterr().err

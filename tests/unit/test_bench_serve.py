@@ -205,13 +205,6 @@ def test_what_it_writes_can_be_judged(bench: Bench, capsys: pytest.CaptureFixtur
     assert "1 of 2 limits kept" in capsys.readouterr().out
 
 
-def test_details_of_a_result_that_is_not_saved_are_told(
-    bench: Bench, stub: StubProcess, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bench(stub.url, "--save-detailed") == 0
-    assert "add --save-result" in capsys.readouterr().err
-
-
 def test_nobody_there_is_status_4_with_what_to_do(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("http://127.0.0.1:1") == 4
     assert "no server at 127.0.0.1:1" in capsys.readouterr().err

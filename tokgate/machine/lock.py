@@ -126,8 +126,8 @@ class HeldDevices:
         self._in_vain: dict[frozenset[Claim], MeasurementError] = {}
 
     def hold(self, claims: Iterable[Claim], timeout_s: float, on_wait: Callable[[str], None]) -> None:
-        """Holds `claims` and nothing else, until told otherwise. Raises as device_locks does, and holds nothing then;
-        what was waited for in vain is not waited for again.
+        """Holds `claims` and nothing else, until told otherwise. Raises as device_locks does, and holds nothing then.
+        What was waited for in vain is not waited for again: that raises the same at once, and gives nothing up.
 
         Other claims than before are taken once those are given up, so that two processes that want what the other has
         do not wait for each other.

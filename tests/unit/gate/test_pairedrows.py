@@ -56,6 +56,7 @@ def test_a_slower_candidate_is_a_regression():
     assert slow.verdict is Verdict.REGRESSED
     assert verdict.outcome is Outcome.FAIL
     assert slow.change_pct == pytest.approx(7.4, abs=1.0)  # of the rate: 1 - 1/1.08
+    assert "; pair by pair 7." in slow.why[0], "the two values before it are trimmed by themselves"
     assert "12 interleaved pairs" in slow.why[0]
     assert verdict.rows[3].verdict is Verdict.PASS
 

@@ -131,3 +131,7 @@ def test_who_waited_in_vain_holds_nothing(tmp_path):
             with pytest.raises(MeasurementError, match="still being measured"):
                 devices.hold([Claim("GPU-0"), Claim(DEVICE)], 0, lambda said: None)
             assert holder("GPU-0", tmp_path) is None
+        devices.hold([Claim("GPU-0")], 0, no_wait)
+        with pytest.raises(MeasurementError, match="still being measured"):
+            devices.hold([Claim("GPU-0"), Claim(DEVICE)], 60, no_wait)
+        assert holder("GPU-0", tmp_path) is not None, "known to be in vain, so nothing is given up for it"

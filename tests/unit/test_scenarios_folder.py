@@ -78,12 +78,12 @@ def test_the_serving_matrix_holds_what_was_asked_for() -> None:
         assert {f"{variant}.c{concurrency}.p512.o512" for concurrency in (10, 50, 200)} <= rows
     assert {
         "fp16.eager.c50.p512.o512", "fp16.eager.ngram.c50.p512.o512", "fp16.c100.p512.o512",
-        "fp16.open50.c200.p512.o512", "fp16.open80.c200.p512.o512",
+        "fp16.open50.c200.p512.o512", "fp16.open80.c200.p512.o512", "fp16.api4.mp.c200.p512.o512",
     } <= rows  # fmt: skip
     for one, other in (("chunked.mixed", "nochunked.mixed"), ("cached.shared", "nocache.shared")):
         assert {row.replace(one, "") for row in rows if one in row} >= {
             row.replace(other, "") for row in rows if f".{other}." in row
         }
     servers = {row.group.id: row.group for row in matrix.scenarios if row.group.serves}
-    assert len(servers) == 12, "one start for each set of settings"
+    assert len(servers) == 13, "one start for each set of settings"
     assert any(row.shape_id == "b10.p512.o512" for row in matrix.scenarios), "ten at once, without a server"

@@ -1,6 +1,11 @@
 """One server measured in turn by `vllm bench serve` and by `tokgate bench serve`, with the same flags.
 
 Each sends prompts of its own seed: what the one sent is in the server's cache, and would be no work for the other.
+
+How late a client sees first tokens is hard to tell from its TTFT, which differs by a tenth from round to round with how
+requests meet in the server. So the server is asked for the mean TTFT of the very same requests, as it counts it itself,
+before and after each client: what a client's mean is longer by (`ttft_overhead`) is the way, the server's front end and
+the client, and no waiting for the model.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ from typing import Any
 from tokgate.errors import MeasurementError
 from tokgate.plan import PlanRow
 from tokgate.serving import vllm_file, vllm_result
+from tokgate.serving.request import Target
+from tokgate.serving.server_metrics import fetch, readings, server_use
 from tokgate.serving.vllm_file import VllmFile
 
 # By whose client, and how the metrics of its figures begin.
@@ -49,13 +56,16 @@ class CrossCheck:
 
 @dataclass(frozen=True)
 class BothClients:
-    """The two commands: the one of the server's interpreter `python`, the other of this one."""
+    """The two commands: the one of the server's interpreter `python`, the other of this one. `metrics`: where the
+    server tells of itself.
+    """
 
     python: str
     base_url: str
     model: str
     tokenizer: str
     folder: Path
+    metrics: Target
 
     def run(self, row: PlanRow, number: int, seed: int) -> CrossCheck:
         """One round: each client once. Raises MeasurementError where a command fails.
@@ -64,8 +74,13 @@ class BothClients:
         """
         turns = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
         seeds = {OURS: seed % _SEEDS, THEIRS: (seed + 1) % _SEEDS}
-        files = {whose: self._measure(whose, row, seeds[whose]) for whose in turns}
-        figures = {name: value for whose, file in files.items() for name, value in _figures(whose, file).items()}
+        files: dict[str, VllmFile] = {}
+        figures: dict[str, float] = {}
+        for whose in turns:
+            before = fetch(self.metrics)
+            files[whose] = self._measure(whose, row, seeds[whose])
+            told = _server_ttft((before, fetch(self.metrics)), row.requests)
+            figures |= _figures(whose, files[whose], told)
         faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _work_faults(file, row)]
         doubts = [f"{whose}'s client: {doubt}" for whose, file in files.items() for doubt in vllm_result.faults(file)]
         seconds = sum(file.duration_s for file in files.values())
@@ -109,6 +124,7 @@ def bench_flags(row: PlanRow, base_url: str, model: str, tokenizer: str, seed: i
         "num-prompts": row.requests,
         "max-concurrency": row.batch,
         "temperature": 0,
+        "ready-check-timeout-sec": 0,
         "seed": seed,
         "percentile-metrics": "ttft,tpot,itl,e2el",
         "metric-percentiles": "99",
@@ -119,13 +135,22 @@ def bench_flags(row: PlanRow, base_url: str, model: str, tokenizer: str, seed: i
     return ["bench", "serve", *given, "--ignore-eos", "--save-result", "--disable-tqdm"]
 
 
-def _figures(whose: str, file: VllmFile) -> dict[str, float]:
+def _server_ttft(pages: tuple[bytes | None, bytes | None], requests: int) -> float | None:
+    """Seconds: the mean that the server counted between two pages of its metrics; None where it does not tell, or where
+    these are not the client's requests alone."""
+    used = server_use(readings(page for page in pages if page is not None))
+    return used.ttft_s if used is not None and used.first_tokens == requests else None
+
+
+def _figures(whose: str, file: VllmFile, server_ttft_s: float | None) -> dict[str, float]:
     latencies = {name: file.latencies_ms[key] / 1e3 for name, key in _LATENCIES.items() if key in file.latencies_ms}
     figures = {
         "output_throughput": file.output_throughput,
         "request_throughput": file.request_throughput,
         **latencies,
     }
+    if server_ttft_s is not None and "mean_ttft" in latencies:
+        figures["ttft_overhead"] = latencies["mean_ttft"] - server_ttft_s
     return {f"{_PREFIX[whose]}{name}": value for name, value in figures.items() if value > 0}
 
 

@@ -42,6 +42,8 @@ _COUNTERS = {
     "output_tokens": "vllm:generation_tokens_total",
     "queue_s": "vllm:request_queue_time_seconds_sum",
     "queued": "vllm:request_queue_time_seconds_count",
+    "first_s": "vllm:time_to_first_token_seconds_sum",
+    "first_tokens": "vllm:time_to_first_token_seconds_count",
 }
 _NAMES = (_KV_CACHE, _RUNNING, _WAITING, *_COUNTERS.values())
 
@@ -55,8 +57,9 @@ class ServerUse:
     """One load, as the server saw it. None is what it does not tell.
 
     `kv_cache_use`: the most of its KV cache that was in use at once, 0 to 1. `running`, `waiting`: the most requests.
-    Prefix queries and hits are tokens. `queue_s`: the mean time that a request waited in the server. `unknown`: why
-    none of what is counted is told.
+    Prefix queries and hits are tokens. `queue_s`: the mean time that a request waited in the server; `ttft_s`: from
+    when it came to its first token, the mean of the `first_tokens` requests that got one. `unknown`: why none of what
+    is counted is told.
     """
 
     readings: int
@@ -71,6 +74,8 @@ class ServerUse:
     prompt_tokens: float | None
     output_tokens: float | None
     queue_s: float | None
+    first_tokens: float | None = None
+    ttft_s: float | None = None
     unknown: str | None = None
 
 
@@ -186,13 +191,15 @@ def server_use(readings: Iterable[Reading]) -> ServerUse | None:
         return None
     unknown = _FELL if any(_falls(before, now) for before, now in pairwise(series)) else None
     counted = {name: None if unknown else _grown(series, metric) for name, metric in _COUNTERS.items()}
-    queued, queue_s = counted.pop("queued"), counted.pop("queue_s")
+    queued, queue_s, first_s = (counted.pop(name) for name in ("queued", "queue_s", "first_s"))
+    first_tokens = counted["first_tokens"]
     return ServerUse(
         readings=len(series),
         kv_cache_use=_most(series, _KV_CACHE),
         running=_most(series, _RUNNING),
         waiting=_most(series, _WAITING),
-        queue_s=queue_s / queued if queued and queue_s is not None else None,
+        queue_s=_mean(queue_s, queued),
+        ttft_s=_mean(first_s, first_tokens),
         unknown=unknown,
         **counted,
     )
@@ -206,6 +213,10 @@ def _grown(series: list[Reading], name: str) -> float | None:
     if name not in series[0] or name not in series[-1]:
         return None
     return series[-1][name] - series[0][name]
+
+
+def _mean(total: float | None, count: float | None) -> float | None:
+    return total / count if count and total is not None else None
 
 
 def _most(series: list[Reading], name: str) -> float | None:

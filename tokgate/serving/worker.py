@@ -183,7 +183,8 @@ class ServingLaunch(Launch):
 
     def _cross_check(self, number: int, row: PlanRow) -> Driven:
         model, model_dir = self._server.model, self._plan.model_dir
-        clients = BothClients(self._server.python, self._base_url, model, model_dir, self._folder())
+        page = self._target.beside("/metrics")
+        clients = BothClients(self._server.python, self._base_url, model, model_dir, self._folder(), page)
         # Whose the first load on a fresh server is, is a coin's choice; and a round that is measured again is sent
         # other prompts.
         turn, seed = self._plan.order_seed + number, self._loads.seed(row, "cross-check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,14 @@ def test_compared(both_clients):
 METRICS = ("output_throughput", "mean_tpot", "mean_ttft")
 
 
-def cross_check(run: Runner, folder: Path, *args: str, **ours: list[float]) -> Run:
-    """Of two launches of two rounds; `ours`: by how many times our figures are those of vllm bench serve, by round."""
+def cross_check(run: Runner, folder: Path, *args: str, lacks: Sequence[str] = (), **ours: list[float]) -> Run:
+    """Of two launches of two rounds; `ours`: by how many times our figures are those of vllm bench serve, by round;
+    `lacks`: metrics that no round has.
+    """
     found = {metric: [1.0] for metric in METRICS} | {"mean_ttft": [0.9, 0.8]} | ours
     return comparing(
         run, folder, CLIENTS, "-k", "crosscheck or compared", *args, marker="serving_vllm_cpu",
-        matrix="serving-vllm-cpu.toml", ours=found, wobble=0.3,
+        matrix="serving-vllm-cpu.toml", ours=found, wobble=0.3, lacks=list(lacks),
     )  # fmt: skip
 
 
@@ -118,6 +121,26 @@ def test_a_client_of_ours_that_is_late_fails(run: Runner, tmp_path: Path) -> Non
     assert done.status == 1
     assert failure(done).startswith("mean_ttft: ")
     assert "tokgate's client was the later one" in failure(done)
+
+
+@two_cores
+@pytest.mark.parametrize(("overhead", "status"), [([0.5, 0.6], 0), ([1.2, 1.3], 1)])
+def test_which_client_is_late_is_told_by_what_its_ttft_is_longer_by_than_the_servers_own(
+    run: Runner, tmp_path: Path, overhead: list[float], status: int
+) -> None:
+    """TTFT itself is of pairs that point both ways."""
+    done = cross_check(run, tmp_path, "--perf-strict", mean_ttft=[0.9, 1.1], ttft_overhead=overhead)
+    assert done.status == status, done.out
+    assert "ttft_overhead: " in done.out
+    assert f"{'tokgate' if status else 'vllm bench serve'}" in done.out[done.out.index("was the later one") - 30 :]
+
+
+@two_cores
+def test_where_the_server_tells_it_of_one_client_alone_ttft_itself_decides(run: Runner, tmp_path: Path) -> None:
+    done = cross_check(run, tmp_path, ttft_overhead=[1.2], lacks=["vllm_bench_ttft_overhead"])
+    assert done.status == 0, done.out
+    assert "ttft_overhead: " not in done.out
+    assert "vllm bench serve was the later one" in done.out
 
 
 @pytest.mark.parametrize("tpot", [1.02, 1.04])
@@ -193,7 +216,7 @@ def test_a_comparison_that_comes_before_its_rows_is_no_pass_and_no_skip(run: Run
 def test_a_metric_that_a_row_has_not_fails(run: Runner, tmp_path: Path) -> None:
     done = comparing(run, tmp_path, COMPARED.replace("output_throughput", "short_ttft"))
     assert done.status == 1
-    assert failure(done).startswith(f"INVALID: {INT8} was measured, and has no short_ttft")
+    assert failure(done).startswith(f"INVALID: {INT8.removeprefix('tiny-dummy.')} was measured, and has no short_ttft")
 
 
 @two_cores

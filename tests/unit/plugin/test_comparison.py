@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_load_clients_that_are_apart_fail_and_the_later_one_is_named(
     with pytest.raises(pytest.fail.Exception, match=said) as failed:
         clients(**found).agree_within_pct(3)
     assert "INCONCLUSIVE" not in str(failed.value)
+
+
+def test_where_the_server_tells_its_own_ttft_what_a_clients_is_longer_by_decides() -> None:
+    agreed = clients(ttft=(1.0, 9.0))
+    late = replace(agreed, overhead=compared("overhead", (1.0, 9.0)))
+    with pytest.raises(pytest.fail.Exception, match=r"^overhead: .* ours was the later one, by 300 ms of TTFT$"):
+        late.agree_within_pct(3)
+    replace(agreed, overhead=compared("overhead", (-9.0, -1.0))).agree_within_pct(3)
 
 
 @pytest.mark.parametrize(

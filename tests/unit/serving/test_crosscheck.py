@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving.loads import raw_server, target
 from tests.unit.serving.examples import RESULT
 from tokgate.errors import MeasurementError
 from tokgate.plan import PlanRow, Traffic
 from tokgate.serving.crosscheck import BothClients, bench_flags
+from tokgate.serving.request import Target
+from tokgate.serving.server import free_port
 
 pytestmark = pytest.mark.unit
 
@@ -31,13 +37,32 @@ if {result!r} is not None:
 """
 
 
-def clients(folder: Path, monkeypatch: pytest.MonkeyPatch, result: dict[str, Any] | None) -> BothClients:
-    """Both commands are the same script."""
+def clients(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, result: dict[str, Any] | None, metrics: Target | None = None
+) -> BothClients:
+    """Both commands are the same script; of a server without metrics unless told where."""
     python = folder / "python"
     python.write_text(BENCH.format(python=sys.executable, log=str(folder / "log"), result=result))
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    return BothClients(str(python), "http://127.0.0.1:8000", "m", "/models/m", folder)
+    page = metrics or target(f"http://127.0.0.1:{free_port()}")
+    return BothClients(str(python), "http://127.0.0.1:8000", "m", "/models/m", folder, page)
+
+
+@contextmanager
+def counting_server(*told: tuple[int, float]) -> Iterator[str]:
+    """Whose page says of each time that it is asked another (requests, sum of their TTFT in seconds)."""
+    left = iter(told)
+
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        requests, seconds = next(left)
+        name = "vllm:time_to_first_token_seconds"
+        page = f'{name}_count{{engine="0"}} {requests}\n{name}_sum{{engine="0"}} {seconds}\n'
+        peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode())
+
+    with raw_server(talk) as url:
+        yield url
 
 
 def test_both_are_given_the_guides_flags() -> None:
@@ -45,7 +70,7 @@ def test_both_are_given_the_guides_flags() -> None:
     assert words[:2] == ["bench", "serve"]
     for name, value in {
         "--num-prompts": "200", "--max-concurrency": "50", "--random-input-len": "512", "--random-output-len": "512",
-        "--seed": "7", "--result-filename": "file.json",
+        "--seed": "7", "--result-filename": "file.json", "--ready-check-timeout-sec": "0",
     }.items():  # fmt: skip
         assert words[words.index(name) + 1] == value
     assert {"--ignore-eos", "--save-result"} <= set(words)
@@ -89,3 +114,30 @@ def test_a_command_that_writes_nothing_is_told_with_its_last_words(tmp_path, mon
         MeasurementError, match=r"tokgate bench serve ended with status 0 and no result:\nthe last words"
     ):
         clients(tmp_path, monkeypatch, None).run(ROW, 0, 7)
+
+
+def test_each_clients_ttft_is_held_against_the_servers_own_of_the_same_requests(tmp_path, monkeypatch) -> None:
+    """First a round of ours, then one of theirs, each between two pages; the second round is the other way round."""
+    mean_s = RESULT["mean_ttft_ms"] / 1e3
+    ours, theirs = 200 * (mean_s - 0.002), 200 * (mean_s - 0.005)
+    pages = [(10, 1.0), (210, 1.0 + ours), (210, 1.0 + ours), (410, 1.0 + ours + theirs)]
+    pages += [(410, 0.0), (610, theirs), (610, theirs), (810, theirs + ours)]
+    with counting_server(*pages) as url:
+        both = clients(tmp_path, monkeypatch, RESULT, target(url))
+        for number in (0, 1):
+            figures = both.run(ROW, number, 70 + number).figures
+            assert figures["ttft_overhead"] == pytest.approx(0.002)
+            assert figures["vllm_bench_ttft_overhead"] == pytest.approx(0.005)
+
+
+def test_where_others_asked_the_server_too_its_ttft_is_of_other_requests(tmp_path, monkeypatch) -> None:
+    with counting_server((0, 0.0), (201, 2.0), (201, 2.0), (401, 4.0)) as url:
+        figures = clients(tmp_path, monkeypatch, RESULT, target(url)).run(ROW, 0, 70).figures
+    assert "ttft_overhead" not in figures
+    assert "vllm_bench_ttft_overhead" in figures
+
+
+def test_a_server_that_tells_nothing_of_itself_leaves_it_at_what_the_clients_say(tmp_path, monkeypatch) -> None:
+    figures = clients(tmp_path, monkeypatch, RESULT).run(ROW, 0, 70).figures
+    assert not {"ttft_overhead", "vllm_bench_ttft_overhead"} & figures.keys()
+    assert "mean_ttft" in figures

@@ -32,27 +32,32 @@ vllm:prefix_cache_hits_total{{engine="0"}} 0.0
 vllm:request_queue_time_seconds_bucket{{engine="0",le="0.3"}} 4.0
 vllm:request_queue_time_seconds_count{{engine="0"}} {queued}
 vllm:request_queue_time_seconds_sum{{engine="0"}} {queue_s}
+vllm:time_to_first_token_seconds_bucket{{engine="0",le="0.3"}} 4.0
+vllm:time_to_first_token_seconds_count{{engine="0"}} {queued}
+vllm:time_to_first_token_seconds_sum{{engine="0"}} {first_s}
 process_cpu_seconds_total 12.0
 """
 
 
 def text(
-    running: int = 0, used: float = 0.0, preemptions: int = 0, queries: int = 0, queued: int = 0, queue_s: float = 0.0
-) -> str:
+    running: int = 0, used: float = 0.0, preemptions: int = 0, queries: int = 0, queued: int = 0, queue_s: float = 0.0,
+    first_s: float = 0.0,
+) -> str:  # fmt: skip
     return TEXT.format(**locals())
 
 
 def test_counters_grow_and_gauges_have_a_peak() -> None:
     texts = [
-        text(queries=100, queued=2, queue_s=1.0),
-        text(running=4, used=0.9, preemptions=3, queries=300, queued=2, queue_s=1.0),
-        text(preemptions=3, queries=612, queued=6, queue_s=3.0),
+        text(queries=100, queued=2, queue_s=1.0, first_s=9.0),
+        text(running=4, used=0.9, preemptions=3, queries=300, queued=2, queue_s=1.0, first_s=9.0),
+        text(preemptions=3, queries=612, queued=6, queue_s=3.0, first_s=10.0),
     ]
     use = server_use(map(reading, texts))
     assert use is not None
     assert (use.readings, use.running, use.waiting, use.kv_cache_use) == (3, 4.0, 0.0, 0.9)
     assert (use.preemptions, use.prefix_queries, use.prefix_hits) == (3.0, 512.0, 0.0)
     assert use.queue_s == pytest.approx(0.5)
+    assert (use.first_tokens, use.ttft_s) == (4.0, 0.25)
     assert (use.drafted_tokens, use.output_tokens) == (None, None), "what it does not tell is none, and not 0"
 
 
@@ -62,7 +67,7 @@ def test_where_a_counter_falls_no_difference_is_known() -> None:
     for texts in ([one, other], [one, other, text(preemptions=44, queries=2000, queued=99, queue_s=60.0)]):
         use = server_use(map(reading, texts))
         assert use is not None
-        assert (use.preemptions, use.prefix_queries, use.queue_s) == (None, None, None)
+        assert (use.preemptions, use.prefix_queries, use.queue_s, use.ttft_s) == (None, None, None, None)
         assert "not one server, or it restarted" in str(use.unknown)
         assert use.kv_cache_use == 0.7
         assert queue_of(use) == {}

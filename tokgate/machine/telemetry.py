@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ _LEAST_OFFENCE_S = 0.01
 @dataclass(frozen=True)
 class RoundUse:
     """The CPUs during one round. `busy_s` is everyone's CPU time on them and what the hypervisor took;
-    `own_cpu_s` that of this process and its descendants; `cores` how many CPUs were watched; `throttled_s`
-    CPU time the control group withheld; swapped pages are the whole machine's."""
+    `own_cpu_s` that of this process, its descendants and whoever the watch counts with them; `cores` how many CPUs
+    were watched; `throttled_s` CPU time the control group withheld; swapped pages are the whole machine's.
+    """
 
     wall_s: float
     own_cpu_s: float
@@ -70,10 +72,17 @@ class RoundWatch:
     """Watches the CPUs from start() to stop(). The scan of all processes lies outside of the timed part.
 
     Pass `cpus` where the engine may narrow this thread's affinity after it is loaded. `most_offenders` are
-    named.
+    named. `also`: the pids of processes that are no strangers though this one did not start them, nor what they start.
     """
 
-    def __init__(self, cpus: frozenset[int] | None = None, root: Path = REAL_ROOT, most_offenders: int = 3) -> None:
+    def __init__(
+        self,
+        cpus: frozenset[int] | None = None,
+        root: Path = REAL_ROOT,
+        most_offenders: int = 3,
+        also: frozenset[int] = frozenset(),
+    ) -> None:
+        self._also = also
         self._cpus = usable_cpus(root) if cpus is None else cpus
         self._root = root
         self._most_offenders = most_offenders
@@ -85,7 +94,7 @@ class RoundWatch:
         self._throttled_s = cgroup.throttled_s(self._groups)
         self._swapped = _swapped_pages(self._root)
         self._before = processes.scan(self._root)
-        self._family = processes.descendants(self._before, os.getpid())
+        self._family = self._family_of(self._before)
         cpu, own_s = self._read()
         self._edge = _Edge(time.perf_counter(), cpu, own_s)
 
@@ -97,7 +106,7 @@ class RoundWatch:
         cpu, own_s = self._read()
         first, self._edge = self._edge, None
         after = processes.scan(self._root)
-        family = processes.descendants(after, os.getpid())
+        family = self._family_of(after)
         wall_s = at_s - first.at_s
         own_s += sum(after[pid].cpu_s for pid in family - self._family)
         own_cpu_s = max(0.0, own_s - first.own_s)
@@ -118,6 +127,10 @@ class RoundWatch:
             swapped_out_pages=swapped[1] - self._swapped[1],
             throttled_s=max(0.0, cgroup.throttled_s(self._groups) - self._throttled_s),
         )
+
+    def _family_of(self, listed: Mapping[int, Process]) -> frozenset[int]:
+        started = (processes.descendants(listed, pid) for pid in (os.getpid(), *self._also))
+        return (self._also & listed.keys()).union(*started)
 
     def _read(self) -> tuple[CpuTimes, float]:
         """The CPUs' times and the family's. Those who live count by /proc, those who ended by rusage."""

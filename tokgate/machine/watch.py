@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from tokgate.machine.gpumemory import RELEASE_S, await_free
 from tokgate.machine.gpuuse import GpuLimits, gpu_disturbance
 from tokgate.machine.gpuwatch import GpuSampler
+from tokgate.machine.listeners import listening_family
 from tokgate.machine.nvml import driver_session, visible_devices
 from tokgate.machine.probe import ProbeBand, loop_probe, matmul_probe
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch, disturbance
@@ -76,24 +77,27 @@ class CpuWatch:
 
 
 class HostWatch:
-    """Of a server elsewhere: whether the load client's host had cores left. One on this host is not told from others
-    that use it; a reason says so.
+    """Of a server that was there before: whether the load client's host had cores left. What a server on this host
+    takes is its work; where it is not told from others that use the host, as one in a container, a reason says so.
     """
 
     def __init__(self, base_url: str) -> None:
-        host = urllib.parse.urlsplit(base_url).hostname or ""
+        address = urllib.parse.urlsplit(base_url)
+        host = address.hostname or ""
         self._is_here = host in ("localhost", "::1") or host.startswith("127.")
+        self._port = address.port or (443 if address.scheme == "https" else 80)
 
     def settle(self) -> None: ...
 
     def start(self) -> None:
-        self._use = RoundWatch()
+        self._server = listening_family(self._port) if self._is_here else frozenset()
+        self._use = RoundWatch(also=self._server)
         self._use.start()
 
     def stop(self) -> Watched:
         use = self._use.stop()
         disturbed = disturbance(use, _HOST_LIMITS)
-        if disturbed and self._is_here:
+        if disturbed and self._is_here and not self._server:
             disturbed += (
                 "; the server itself counts among them where it runs on this host: let tokgate start it, load it from "
                 "another machine, or by hand with tokgate bench serve"

@@ -62,6 +62,20 @@ def burn(cpu_s: float) -> None:
         pass
 
 
+def test_a_process_that_is_counted_with_this_one_is_no_stranger():
+    with start_busy() as busy:
+        try:
+            told = WATCH.replace("most_offenders=99", "most_offenders=99, also=frozenset({pid})")
+            done = subprocess.run(
+                [sys.executable, "-c", told, str(busy.pid)], capture_output=True, text=True, check=True
+            )
+        finally:
+            busy.kill()
+    use, _ = json.loads(done.stdout)
+    assert use["own_cpu_s"] > 0.4, "its work is own work"
+    assert busy.pid not in [pid for _, pid, _ in use["offenders"]]
+
+
 def test_a_busy_stranger_is_foreign_and_named():
     with start_busy() as busy:
         try:

@@ -30,6 +30,9 @@ def host(monkeypatch):
         use = USE
         probe_s = 0.02
 
+        def __init__(self, also: frozenset[int] = frozenset()) -> None:
+            Scripted.also = also
+
         def start(self) -> None: ...
 
         def stop(self) -> RoundUse:
@@ -153,9 +156,22 @@ def test_a_plan_for_the_cpu_is_watched_as_one_whatever_the_engine():
 
 @pytest.mark.parametrize(("url", "is_here"), [("http://localhost:8000", True), ("https://127.0.0.2", True),
                                               ("http://gpu-host:8000", False)])  # fmt: skip
-def test_a_busy_host_of_a_load_client_may_be_the_servers_own(host, url, is_here):
+def test_a_busy_host_of_a_load_client_may_be_the_servers_own(host, monkeypatch, url, is_here):
+    monkeypatch.setattr(watch, "listening_family", lambda port: frozenset())
     assert round_of(watch.HostWatch(url)).disturbed is None
     host.use = replace(USE, foreign_share=0.6, foreign_s=4.8)
     disturbed = str(round_of(watch.HostWatch(url)).disturbed)
     assert "others took 60% of the 8 cores" in disturbed
     assert ("the server itself counts among them" in disturbed) is is_here
+
+
+@pytest.mark.parametrize(("url", "port"), [("http://localhost:8000", 8000), ("http://127.0.0.1/v1", 80),
+                                           ("https://localhost", 443)])  # fmt: skip
+def test_a_server_of_this_host_that_is_seen_is_no_stranger(host, monkeypatch, url, port):
+    """Its processes count with the client's own; what others take then is not the server's, and nothing says it is."""
+    monkeypatch.setattr(watch, "listening_family", lambda asked: frozenset({7, 8} if asked == port else ()))
+    host.use = replace(USE, foreign_share=0.6, foreign_s=4.8)
+    disturbed = str(round_of(watch.HostWatch(url)).disturbed)
+    assert host.also == {7, 8}
+    assert "others took 60% of the 8 cores" in disturbed
+    assert "the server itself" not in disturbed

@@ -63,7 +63,7 @@ SERVING_METRICS = (
     Metric("vllm_bench_tpot", "s", "lower"),
     Metric("vllm_bench_mean_ttft", "s", "lower"),
     Metric("vllm_bench_mean_tpot", "s", "lower"),
-    # What a client's mean TTFT is longer than the server's own of the same requests: the way, and the client.
+    # What a client's mean TTFT is longer by than the server's own of the same requests, see serving/crosscheck.py.
     Metric("ttft_overhead", "s", "lower"),
     Metric("vllm_bench_ttft_overhead", "s", "lower"),
 )

@@ -10,8 +10,11 @@ from tokgate.metrics import Metric, metrics_of
 from tokgate.scenario import SERVE, Group, Profile, Scenario
 from tokgate.session import Row
 
-# Left out of rounds in which the client was too late to tell it, see Health.itl_doubt.
-_WITHHELD = "p99_itl"
+# Metric -> why some rounds may lack it: see Health.itl_doubt and serving/crosscheck.py.
+_WITHHELD = {
+    "p99_itl": "in the others the client was late itself",
+    "ttft_overhead": "in the others the server did not tell its own TTFT of the client's requests",
+}
 _Launches = Sequence[Sequence[Mapping[str, float]]]
 
 
@@ -50,10 +53,10 @@ def left_out(group: Group, records: Sequence[LaunchRecord]) -> list[str]:
         for metric in _metrics(group)
         if (count := _lacking(metric, launches))
     ] + [
-        f"{scenario}: {_WITHHELD} is of {count} of {sum(map(len, launches))} rounds alone: in the others the client "
-        "was late itself"
+        f"{scenario}: {metric} is of {count} of {sum(map(len, launches))} rounds alone: {why}"
         for scenario, launches in found.items()
-        if 0 < (count := sum(map(len, _measured(_WITHHELD, launches)))) < sum(map(len, launches))
+        for metric, why in _WITHHELD.items()
+        if 0 < (count := sum(map(len, _measured(metric, launches)))) < sum(map(len, launches))
     ]
 
 

@@ -16,7 +16,8 @@ from flow import ROOT, VLLM_PYTHON, Measured, measure, needs_vllm
 from tokgate.matrix_file import load_matrix
 from tokgate.metrics import SERVING_METRICS
 from tokgate.plan import PlanRow
-from tokgate.serving.agreement import METRICS
+from tokgate.serving.agreement import METRICS, THEIRS
+from tokgate.serving.crosscheck import TTFT_OVERHEAD
 
 pytestmark = [pytest.mark.e2e, needs_vllm]
 
@@ -84,7 +85,10 @@ def test_rows_have_the_metrics_that_are_judged(measured: Measured) -> None:
 def test_both_load_clients_measured_the_same_server(measured: Measured) -> None:
     (row,) = [row for row in rows() if row.traffic is not None and row.traffic.both_clients]
     for event in rounds(measured, row):
-        assert {*METRICS, *(f"vllm_bench_{metric}" for metric in METRICS)} <= event["figures"].keys()
+        for whose in ("", THEIRS):
+            figures = {metric: event["figures"][f"{whose}{metric}"] for metric in (*METRICS, TTFT_OVERHEAD)}
+            assert 0 < figures[TTFT_OVERHEAD] < figures["mean_ttft"], "vLLM tells its own TTFT of these requests"
+        assert event["untold"] is None
 
 
 def test_nothing_of_the_server_is_left(measured: Measured, vllm_cache: Path) -> None:

@@ -135,16 +135,19 @@ def test_rounds_whose_goodput_was_0_are_not_left_out_of_it(goodputs, expected, n
         assert told[0].startswith(f"{SERVED.id}: goodput was 0 in {zero} of 4 rounds, so it has no row")
 
 
+@pytest.mark.parametrize(
+    ("metric", "why"), [("p99_itl", "the client was late itself"), ("ttft_overhead", "the server did not tell its own")]
+)
 @pytest.mark.parametrize(("values", "told"), [((2.0, 3.0), 0), ((2.0, None), 1), ((None, None), 0)])
-def test_a_p99_itl_of_some_rounds_alone_is_told_as_such(values, told) -> None:
-    """Of the others the client was late itself: what is left of it may be of one round of many."""
-    figures = [{"ttft": 1.0} if value is None else {"ttft": 1.0, "p99_itl": value} for value in values]
+def test_a_metric_of_some_rounds_alone_is_told_as_such(metric, why, values, told) -> None:
+    """What is left of it may be of one round of many."""
+    figures = [{"ttft": 1.0} if value is None else {"ttft": 1.0, metric: value} for value in values]
     records = [LaunchRecord(rounds={SERVED.id: [ServingRound(each) for each in figures]})]
-    assert {row.metric for row in rows_of(SERVED, records)} == {"ttft"} | ({"p99_itl"} if any(values) else set())
+    assert {row.metric for row in rows_of(SERVED, records)} == {"ttft"} | ({metric} if any(values) else set())
     notes = left_out(SERVED.group, records)
     assert len(notes) == told
     if told:
-        assert notes[0].startswith(f"{SERVED.id}: p99_itl is of 1 of 2 rounds alone")
+        assert notes[0].startswith(f"{SERVED.id}: {metric} is of 1 of 2 rounds alone: in the others {why}")
 
 
 def test_a_gated_metric_that_a_round_lacks_is_a_fault() -> None:

@@ -26,6 +26,8 @@ _PLACES = {
     "chunked_prefill": "scheduler_config.enable_chunked_prefill",
     # Where nobody says, vLLM decides: rows that wait for the host are slower without.
     "async_scheduling": "scheduler_config.async_scheduling",
+    # One process for scheduling and running the model ("uni"), or more.
+    "distributed_executor_backend": "parallel_config.distributed_executor_backend",
     "tensor_parallel_size": "parallel_config.tensor_parallel_size",
     "fuse_allreduce_rms": "compilation_config.pass_config.fuse_allreduce_rms",
 }

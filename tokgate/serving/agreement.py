@@ -20,8 +20,6 @@ from tokgate.session import Row
 
 # Of tokgate's client; those of `vllm bench serve` begin with THEIRS.
 METRICS = ("output_throughput", "mean_tpot", "mean_ttft")
-# Which of the two is late, where the server tells enough of itself: see serving/crosscheck.py.
-OVERHEAD = "ttft_overhead"
 THEIRS = "vllm_bench_"
 
 

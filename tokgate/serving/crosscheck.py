@@ -3,9 +3,12 @@
 Each sends prompts of its own seed: what the one sent is in the server's cache, and would be no work for the other.
 
 How late a client sees first tokens is hard to tell from its TTFT, which differs by a tenth from round to round with how
-requests meet in the server. So the server is asked for the mean TTFT of the very same requests, as it counts it itself,
-before and after each client: what a client's mean is longer by (`ttft_overhead`) is the way, the server's front end and
-the client, and no waiting for the model.
+requests meet in the server. So the server is asked, before and after each client, for the mean TTFT of the very same
+requests as it counts it itself: in vLLM from when a request was parsed, before it is tokenised, to when the front end
+has the first token. What a client's mean is longer by (TTFT_OVERHEAD) is the way, parsing and streaming in the server,
+and the client, and no waiting for the model. Two things are in it that are not the client's: requests that come all at
+once wait to be parsed, so who sends late has less of it, against tokgate's client, which sends at once; and that one
+starts its clock when it is connected, `vllm bench serve` before, by a connection in one request of four.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from tokgate.serving.vllm_file import VllmFile
 
 # By whose client, and how the metrics of its figures begin.
 OURS, THEIRS = "tokgate", "vllm"
+TTFT_OVERHEAD = "ttft_overhead"
 _PREFIX = {OURS: "", THEIRS: "vllm_bench_"}
 _LATENCIES = {
     "ttft": "median_ttft",
@@ -46,12 +51,53 @@ _TAIL_CHARS = 2000
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """One round by both. `fault`: other work than was asked for; `doubt`: why the timings cannot be believed."""
+    """One round by both. `fault`: other work than was asked for; `doubt`: why the timings cannot be believed; `untold`:
+    why the server's own TTFT of a client's requests is not known.
+    """
 
     figures: dict[str, float]
     fault: str | None
     doubt: str | None
     total_s: float
+    untold: str | None = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a client said in one round. `server_ttft_s`: the server's own mean TTFT of its requests; `untold`: why that
+    is not known.
+    """
+
+    whose: str
+    file: VllmFile
+    server_ttft_s: float | None = None
+    untold: str | None = None
+
+    @property
+    def overhead_s(self) -> float | None:
+        mean_ms = self.file.latencies_ms.get("mean_ttft")
+        return mean_ms / 1e3 - self.server_ttft_s if mean_ms and self.server_ttft_s is not None else None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        told = self.file.latencies_ms
+        figures = {
+            "output_throughput": self.file.output_throughput,
+            "request_throughput": self.file.request_throughput,
+            **{name: told[key] / 1e3 for name, key in _LATENCIES.items() if key in told},
+            TTFT_OVERHEAD: self.overhead_s or 0.0,
+        }
+        return {f"{_PREFIX[self.whose]}{name}": value for name, value in figures.items() if value > 0}
+
+    @property
+    def doubts(self) -> Iterator[str]:
+        """Why the client's timings cannot be."""
+        yield from vllm_result.faults(self.file)
+        if self.overhead_s is not None and self.overhead_s <= 0:
+            yield (
+                f"its mean TTFT is {-1e3 * self.overhead_s:.1f} ms below what the server counted of the same requests: "
+                "one of the two clocks is wrong"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,17 +120,30 @@ class BothClients:
         """
         turns = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
         seeds = {OURS: seed % _SEEDS, THEIRS: (seed + 1) % _SEEDS}
-        files: dict[str, VllmFile] = {}
-        figures: dict[str, float] = {}
-        for whose in turns:
-            before = fetch(self.metrics)
-            files[whose] = self._measure(whose, row, seeds[whose])
-            told = _server_ttft((before, fetch(self.metrics)), row.requests)
-            figures |= _figures(whose, files[whose], told)
-        faults = [f"{whose}'s client: {fault}" for whose, file in files.items() for fault in _work_faults(file, row)]
-        doubts = [f"{whose}'s client: {doubt}" for whose, file in files.items() for doubt in vllm_result.faults(file)]
-        seconds = sum(file.duration_s for file in files.values())
-        return CrossCheck(figures, "; ".join(faults) or None, "; ".join(doubts) or None, seconds)
+        answers = [self._ask(whose, row, seeds[whose]) for whose in turns]
+
+        def joined(said_of: Callable[[_Answer], Iterable[str]]) -> str | None:
+            return "; ".join(f"{each.whose}'s client: {text}" for each in answers for text in said_of(each)) or None
+
+        return CrossCheck(
+            figures={name: value for each in answers for name, value in each.figures.items()},
+            fault=joined(lambda each: _work_faults(each.file, row)),
+            doubt=joined(lambda each: each.doubts),
+            total_s=sum(each.file.duration_s for each in answers),
+            untold=joined(lambda each: [each.untold] if each.untold else []),
+        )
+
+    def _ask(self, whose: str, row: PlanRow, seed: int) -> _Answer:
+        before = self._metrics_page()
+        file = self._measure(whose, row, seed)
+        try:
+            return _Answer(whose, file, server_ttft_s(before, self._metrics_page(), row.requests))
+        except ValueError as error:
+            return _Answer(whose, file, untold=str(error))
+
+    def _metrics_page(self) -> bytes | None:
+        """A second try, since one page that is late leaves a whole row without."""
+        return fetch(self.metrics) or fetch(self.metrics)
 
     def _measure(self, whose: str, row: PlanRow, seed: int) -> VllmFile:
         path = self.folder / f"{whose}-{seed}.json"
@@ -135,23 +194,19 @@ def bench_flags(row: PlanRow, base_url: str, model: str, tokenizer: str, seed: i
     return ["bench", "serve", *given, "--ignore-eos", "--save-result", "--disable-tqdm"]
 
 
-def _server_ttft(pages: tuple[bytes | None, bytes | None], requests: int) -> float | None:
-    """Seconds: the mean that the server counted between two pages of its metrics; None where it does not tell, or where
-    these are not the client's requests alone."""
-    used = server_use(readings(page for page in pages if page is not None))
-    return used.ttft_s if used is not None and used.first_tokens == requests else None
+def server_ttft_s(before: bytes | None, after: bytes | None, requests: int) -> float:
+    """The mean TTFT that the server counted between two pages of its metrics.
 
-
-def _figures(whose: str, file: VllmFile, server_ttft_s: float | None) -> dict[str, float]:
-    latencies = {name: file.latencies_ms[key] / 1e3 for name, key in _LATENCIES.items() if key in file.latencies_ms}
-    figures = {
-        "output_throughput": file.output_throughput,
-        "request_throughput": file.request_throughput,
-        **latencies,
-    }
-    if server_ttft_s is not None and "mean_ttft" in latencies:
-        figures["ttft_overhead"] = latencies["mean_ttft"] - server_ttft_s
-    return {f"{_PREFIX[whose]}{name}": value for name, value in figures.items() if value > 0}
+    Raises ValueError where it does not tell, or counted other requests than the client's.
+    """
+    used = server_use(readings(page for page in (before, after) if page is not None))
+    if used is None:
+        raise ValueError("the server's /metrics could not be read")
+    if used.ttft_s is None:
+        raise ValueError(used.unknown or "the server's /metrics have no time to first token")
+    if used.first_tokens != requests:
+        raise ValueError(f"the server counted {used.first_tokens:g} first tokens, and {requests} requests were sent")
+    return used.ttft_s
 
 
 def _work_faults(file: VllmFile, row: PlanRow) -> list[str]:

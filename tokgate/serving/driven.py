@@ -90,8 +90,8 @@ def by_one_client(
 
 def by_both_clients(row: PlanRow, found: CrossCheck) -> Driven:
     # Both commands were held to the row's tokens.
-    tokens = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens}
-    return Driven(found.total_s, found.figures, found.fault, found.doubt, tokens)
+    told = {"prompt_tokens": row.prompt_tokens, "output_tokens": row.output_tokens, "untold": found.untold}
+    return Driven(found.total_s, found.figures, found.fault, found.doubt, told)
 
 
 def by_users(test: LoadTest, workers: int) -> Driven:

@@ -74,8 +74,8 @@ class ServerUse:
     prompt_tokens: float | None
     output_tokens: float | None
     queue_s: float | None
-    first_tokens: float | None = None
-    ttft_s: float | None = None
+    first_tokens: float | None
+    ttft_s: float | None
     unknown: str | None = None
 
 

@@ -27,6 +27,7 @@ def test_what_decides_speed_is_read_back() -> None:
         "max_num_batched_tokens": "16384",
         "chunked_prefill": "True",
         "async_scheduling": "True",
+        "distributed_executor_backend": "mp",
         "tensor_parallel_size": "2",
         "fuse_allreduce_rms": "False",
         "cudagraph_mode": "FULL_AND_PIECEWISE",

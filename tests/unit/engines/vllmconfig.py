@@ -24,7 +24,7 @@ def vllm_config(**changes: Any) -> SimpleNamespace:
         "scheduler_config": SimpleNamespace(
             max_num_seqs=1024, max_num_batched_tokens=16384, enable_chunked_prefill=True, async_scheduling=True,
         ),
-        "parallel_config": SimpleNamespace(tensor_parallel_size=2),
+        "parallel_config": SimpleNamespace(tensor_parallel_size=2, distributed_executor_backend="mp"),
         "compilation_config": SimpleNamespace(
             cudagraph_mode=GraphMode.FULL_AND_PIECEWISE, pass_config=SimpleNamespace(fuse_allreduce_rms=False)
         ),

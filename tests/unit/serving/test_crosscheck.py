@@ -15,7 +15,7 @@ from serving.loads import raw_server, target
 from tests.unit.serving.examples import RESULT
 from tokgate.errors import MeasurementError
 from tokgate.plan import PlanRow, Traffic
-from tokgate.serving.crosscheck import BothClients, bench_flags
+from tokgate.serving.crosscheck import BothClients, bench_flags, server_ttft_s
 from tokgate.serving.request import Target
 from tokgate.serving.server import free_port
 
@@ -50,13 +50,15 @@ def clients(
 
 
 @contextmanager
-def counting_server(*told: tuple[int, float]) -> Iterator[str]:
-    """Whose page says of each time that it is asked another (requests, sum of their TTFT in seconds)."""
+def counting_server(*told: tuple[int, float] | None) -> Iterator[str]:
+    """Whose page says of each time that it is asked another (requests, sum of their TTFT in seconds), or breaks off."""
     left = iter(told)
 
     def talk(peer: socket.socket) -> None:
         peer.recv(65536)
-        requests, seconds = next(left)
+        if (said := next(left)) is None:
+            return
+        requests, seconds = said
         name = "vllm:time_to_first_token_seconds"
         page = f'{name}_count{{engine="0"}} {requests}\n{name}_sum{{engine="0"}} {seconds}\n'
         peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode())
@@ -132,12 +134,46 @@ def test_each_clients_ttft_is_held_against_the_servers_own_of_the_same_requests(
 
 def test_where_others_asked_the_server_too_its_ttft_is_of_other_requests(tmp_path, monkeypatch) -> None:
     with counting_server((0, 0.0), (201, 2.0), (201, 2.0), (401, 4.0)) as url:
-        figures = clients(tmp_path, monkeypatch, RESULT, target(url)).run(ROW, 0, 70).figures
-    assert "ttft_overhead" not in figures
-    assert "vllm_bench_ttft_overhead" in figures
+        found = clients(tmp_path, monkeypatch, RESULT, target(url)).run(ROW, 0, 70)
+    assert found.untold == "tokgate's client: the server counted 201 first tokens, and 200 requests were sent"
+    assert "ttft_overhead" not in found.figures
+    assert "vllm_bench_ttft_overhead" in found.figures
+    assert found.doubt is None
 
 
 def test_a_server_that_tells_nothing_of_itself_leaves_it_at_what_the_clients_say(tmp_path, monkeypatch) -> None:
-    figures = clients(tmp_path, monkeypatch, RESULT).run(ROW, 0, 70).figures
-    assert not {"ttft_overhead", "vllm_bench_ttft_overhead"} & figures.keys()
-    assert "mean_ttft" in figures
+    found = clients(tmp_path, monkeypatch, RESULT).run(ROW, 0, 70)
+    assert not {"ttft_overhead", "vllm_bench_ttft_overhead"} & found.figures.keys()
+    assert "mean_ttft" in found.figures
+    assert str(found.untold).startswith("tokgate's client: the server's /metrics could not be read; vllm's client: ")
+
+
+def test_a_page_that_fails_once_is_asked_for_again(tmp_path, monkeypatch) -> None:
+    """The second page is cut short."""
+    with counting_server((0, 0.0), None, (200, 2.0), (200, 2.0), (400, 4.0)) as url:
+        found = clients(tmp_path, monkeypatch, RESULT, target(url)).run(ROW, 0, 70)
+    assert found.untold is None
+    assert found.figures["ttft_overhead"] == found.figures["vllm_bench_ttft_overhead"]
+
+
+@pytest.mark.parametrize("beyond_s", [0.0, 0.01])
+def test_a_client_that_is_ahead_of_the_server_has_a_wrong_clock(tmp_path, monkeypatch, beyond_s: float) -> None:
+    """Its TTFT is too small as well, and must not pass for that."""
+    server_s = 200 * (RESULT["mean_ttft_ms"] / 1e3 + beyond_s + 1e-12)
+    with counting_server((0, 0.0), (200, server_s), (200, server_s), (400, server_s + 2.0)) as url:
+        found = clients(tmp_path, monkeypatch, RESULT, target(url)).run(ROW, 0, 70)
+    assert str(found.doubt).startswith("tokgate's client: its mean TTFT is ")
+    assert f"{1e3 * beyond_s:.1f} ms below what the server counted" in str(found.doubt)
+    assert "ttft_overhead" not in found.figures
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("a_count 1", "a_count 2", "no time to first token"),
+        ("vllm:num_preemptions_total 2", "vllm:num_preemptions_total 1", "a counter fell"),
+    ],
+)
+def test_why_the_servers_own_ttft_is_not_known_is_said(before: str, after: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        server_ttft_s(before.encode(), after.encode(), 200)

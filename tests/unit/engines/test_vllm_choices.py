@@ -44,7 +44,7 @@ def test_speculation_is_its_method_and_its_length() -> None:
     ("changes", "missing"),
     [
         ({"compilation_config": SimpleNamespace(cudagraph_mode=None)}, {"fuse_allreduce_rms"}),
-        ({"parallel_config": SimpleNamespace()}, {"tensor_parallel_size"}),
+        ({"parallel_config": SimpleNamespace()}, {"tensor_parallel_size", "distributed_executor_backend"}),
         (
             {"scheduler_config": SimpleNamespace(max_num_seqs=8)},
             {"max_num_batched_tokens", "chunked_prefill", "async_scheduling"},

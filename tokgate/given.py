@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokgate import tomltext
 from tokgate.errors import InputError
+
+if TYPE_CHECKING:
+    from tokgate.models.source import ModelSource
+    from tokgate.scenario import Scenario
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +49,16 @@ def context_len(settings: Mapping[str, Any], model_len: int) -> int:
     told = settings.get("max_model_len")
     # vLLM has -1 and "auto" as well: what fits.
     return min(told, model_len) if isinstance(told, int) and told > 0 else model_len
+
+
+def beyond_context(row: Scenario, settings: Mapping[str, Any], source: ModelSource) -> str | None:
+    """Why an engine of these settings cannot hold the row's sequences; None if it can."""
+    tokens, most = row.prompt_len + row.output_len, context_len(settings, source.max_context)
+    if tokens <= most:
+        return None
+    is_told = most < source.max_context
+    ends = f"max_model_len is {most}" if is_told else f"the context of {source.model_id} ends at {most}"
+    return f"{row.prompt_len} prompt and {row.output_len} output tokens make {tokens}; {ends}"
 
 
 def _parsed(text: str, option: str, said: str) -> dict[str, Any]:

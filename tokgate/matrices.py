@@ -17,13 +17,10 @@ from tokgate.session import check_slug
 SCENARIOS_DIR = Path(__file__).resolve().parents[1] / "scenarios"
 
 
-def open_matrix(
-    file: str, model: str, profile: str, sources: dict[str, ModelSource], called: str = "--model"
-) -> Matrix:
+def open_matrix(file: str, model: str, sources: dict[str, ModelSource], called: str = "--model") -> Matrix:
     """The matrix in scenarios/<file>; the weights of its models are looked up once and kept in `sources`, by shape.
 
-    `called`: the option that gave `model`. Raises InputError for an unknown name, or a row that the model's context
-    cannot hold.
+    `called`: the option that gave `model`. Raises InputError for an unknown name.
     """
     matrix = load_matrix(SCENARIOS_DIR / file)
     if model not in ("auto", "dummy"):
@@ -33,10 +30,7 @@ def open_matrix(
     for row in matrix.scenarios:
         if row.group.shape not in sources:
             sources[row.group.shape] = resolve(model, row.group.shape, allow_network=True, called=called)
-    matrix = matrix.with_models(lambda shape: sources[shape].model_id)
-    for row in matrix.rows(profile):
-        _check_context(row, sources[row.group.shape])
-    return matrix
+    return matrix.with_models(lambda shape: sources[shape].model_id)
 
 
 def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
@@ -59,12 +53,3 @@ def remote_matrix(matrix: Matrix, remote: Remote) -> Matrix:
 def _is_ours(row: Scenario) -> bool:
     """Whether the load client alone sends it; vllm bench serve wants the model's tokenizer."""
     return row.traffic is None or not row.traffic.both_clients
-
-
-def _check_context(row: Scenario, source: ModelSource) -> None:
-    tokens = row.prompt_len + row.output_len
-    if tokens > source.max_context:
-        raise InputError(
-            f"{row.id} cannot be measured: {row.prompt_len} prompt and {row.output_len} output tokens make "
-            f"{tokens}; the context of {source.model_id} ends at {source.max_context}"
-        )

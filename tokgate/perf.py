@@ -113,7 +113,7 @@ class Perf:
     def matrix(self, file: str) -> Matrix:
         if file not in self._matrices:
             option = self.option
-            matrix = open_matrix(file, option.perf_model, option.perf_profile, self._sources, PYTEST_NAMES.model)
+            matrix = open_matrix(file, option.perf_model, self._sources, PYTEST_NAMES.model)
             remote = self.remote
             self._matrices[file] = matrix if remote is None else remote_matrix(matrix, remote)
         return self._matrices[file]

@@ -16,6 +16,7 @@ from tokgate.engine_settings import loads_skeleton
 from tokgate.environment import differences, environment
 from tokgate.errors import MeasurementError, TokgateError
 from tokgate.gate.reference import Key
+from tokgate.given import beyond_context
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Progress, Setting
 from tokgate.models import gpu_fit
@@ -66,6 +67,9 @@ class GroupRunner:
 
     def _run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         setting = self._setting
+        scenarios = self._within_context(scenarios, result)
+        if not scenarios:
+            return
         result.skipped = self.cannot_run(group, scenarios)
         if result.skipped:
             return
@@ -86,6 +90,14 @@ class GroupRunner:
             self._pair(setting.reference, scenarios, artifact, result)
         if setting.trace_dir is not None:
             self._trace(scenarios, artifact, setting.trace_dir / group.id, result)
+
+    def _within_context(self, scenarios: Sequence[Scenario], result: GroupResult) -> list[Scenario]:
+        """Those that the engine can hold: one that it cannot is INVALID, and ends no launch of the others."""
+        group, setting = result.group, self._setting
+        for row in scenarios:
+            if fault := beyond_context(row, setting.told(group), setting.sources[group.shape]):
+                result.faults[row.id] = [f"it cannot be measured: {fault}"]
+        return [row for row in scenarios if row.id not in result.faults]
 
     def _trace(self, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path, result: GroupResult) -> None:
         """After all that is measured. A trace that fails is told, and takes nothing from the rows."""

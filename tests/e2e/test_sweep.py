@@ -104,7 +104,7 @@ def test_the_winner_is_a_scenario_and_the_page_is_there(swept: Swept) -> None:
     if all_disturbed(done):
         pytest.skip("every launch of every setting was disturbed by others on the cores: there is no winner to look at")
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = open_matrix(str(store.winner_dir / "tiny.toml"), "auto", "sweep", {}).rows("sweep")
+    (row,) = open_matrix(str(store.winner_dir / "tiny.toml"), "auto", {}).rows("sweep")
     assert f"scenario: {row.id}" in done.stdout
 
 

@@ -84,7 +84,7 @@ def _opened(args: argparse.Namespace) -> tuple[DeviceRun, list[Scenario]]:
     from tokgate.report.progress import open_progress
 
     sources: dict[str, ModelSource] = {}
-    matrix = open_matrix(args.matrix, args.model, args.profile, sources)
+    matrix = open_matrix(args.matrix, args.model, sources)
     rows = [row for row in matrix.rows(args.profile, args.select) if args.text in f"[{row.id}]"]
     if not rows:
         raise InputError(f"-k {args.text!r}: no row of {args.matrix}, profile {args.profile}, has that in its [id]")

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tokgate import tomltext
+from tokgate.engine_settings import engine_settings
 from tokgate.errors import InputError
+from tokgate.given import beyond_context
 from tokgate.matrices import SCENARIOS_DIR, open_matrix
 from tokgate.models.source import ModelSource
 from tokgate.scenario import Matrix, Scenario
@@ -58,11 +60,15 @@ def open_candidates(sweep: Sweep, model: str) -> Opened:
         path = Path(folder) / "matrix.toml"
         write_matrix(sweep, range(len(sweep.choices)), path)
         try:
-            matrix = open_matrix(str(path), model, PROFILE, sources)
+            matrix = open_matrix(str(path), model, sources)
         except InputError as error:
             raise InputError(str(error).replace(f"{path}: group", f"{sweep.path}: setting").replace(
                 str(path), str(sweep.path))) from None  # fmt: skip
     rows = matrix.rows(PROFILE)
+    for row in rows:
+        source = sources[row.group.shape]
+        if fault := beyond_context(row, engine_settings(row.group, source), source):
+            raise InputError(f"{row.id} cannot be measured: {fault}")
     names = [name for each in sweep.spec.grid for name in each]
     found = zip(sweep.choices, grid.labels(sweep.choices, names), rows, strict=True)
     candidates = tuple(Candidate(number, label, choice, row) for number, (choice, label, row) in enumerate(found, 1))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from runs import FP32, Runner
-
-from tokgate.models.catalog import load_model
 
 pytestmark = pytest.mark.unit
 
@@ -96,15 +93,3 @@ def test_a_matrix_that_the_marker_leaves_out_refuses_nothing(run: Runner, chosen
 def test_a_matrix_that_not_may_choose_is_asked(run: Runner) -> None:
     refused = run("-m", "not gpu and not unit", "--perf-profile=nightly", "--co", "-q")
     assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
-
-
-def test_a_row_longer_than_the_context_is_an_error_before_anything_is_measured(run: Runner, tmp_path: Path) -> None:
-    folder = tmp_path / "short-model"
-    folder.mkdir()
-    config = {**load_model("tiny").shape.config(), "max_position_embeddings": 54}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(b"")
-    done = run(model=str(folder))
-    assert done.status == 4, "pytest's status for wrong usage"
-    assert "short-model.onnx.fp32.b1.p5.o50 cannot be measured" in done.out
-    assert "ends at 54" in done.out

@@ -41,7 +41,7 @@ def test_any_setting_is_accepted_as_a_scenario(file: Path, tmp_path: Path) -> No
     opened = open_candidates(sweep, "dummy")
     for candidate in opened.candidates:
         winner = write_winner(sweep, opened, candidate, tmp_path / str(candidate.number))
-        (row,) = open_matrix(str(winner.matrix), "dummy", PROFILE, {}).rows(PROFILE)
+        (row,) = open_matrix(str(winner.matrix), "dummy", {}).rows(PROFILE)
         assert row.id == winner.scenario
         assert dict(row.group.settings) == dict(candidate.scenario.group.settings)
         assert (row.traffic, row.shape_id, row.group.precision, row.group.engine) == (
@@ -78,7 +78,7 @@ def test_a_file_with_a_dot_in_its_name_has_a_winner_that_is_read(
     sweep = read_sweep(file)
     opened = open_candidates(sweep, "dummy")
     winner = write_winner(sweep, opened, opened.candidates[0], Path("winner"))
-    (row,) = open_matrix(str(winner.matrix), "dummy", PROFILE, {}).rows(PROFILE)
+    (row,) = open_matrix(str(winner.matrix), "dummy", {}).rows(PROFILE)
     assert row.id == winner.scenario
     assert ".qwen2-5-seqs-best." in row.id
 

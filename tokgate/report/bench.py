@@ -22,6 +22,7 @@ _WIDTH = 50
 # ECMA-48: to the end of the line.
 _ERASE = "\x1b[K"
 _DETAIL_WIDTH = 200
+_P99 = 99.0
 _METRICS = {
     "ttft": ("TTFT", "Time to First Token"),
     "tpot": ("TPOT", "Time per Output Token (excl. 1st token)"),
@@ -30,6 +31,7 @@ _METRICS = {
     "client_queue_time": ("Client Queue Time", "Client-side Queueing"),
     "e2el_including_client_queue": ("E2EL incl. Client Queue", "Queue-inclusive End-to-end Latency"),
 }
+_FROM_DUE = {"ttft_from_due": "TTFT from due", "e2el_from_due": "E2EL from due"}
 
 
 def table(
@@ -45,6 +47,8 @@ def table(
         lines += _latency(name, of, setting.percentiles)
     if speculation is not None:
         lines += _speculation(speculation)
+    if setting.scheduled:
+        lines += _from_due(measures)
     lines += _validity(setting, measures, health, fault)
     return [*lines, "=" * _WIDTH]
 
@@ -75,6 +79,21 @@ def _latency(name: str, of: Statistics | None, percentiles: Sequence[float]) -> 
     yield _line(f"Median {short} (ms):", of.median if of else None)
     for percentile in percentiles:
         yield _line(f"P{shown(percentile)} {short} (ms):", of.percentiles[percentile] if of else None)
+
+
+def _from_due(measures: Measures) -> Iterator[str]:
+    """What the schedule's users saw: a request that waited for a slot is late by that, which TTFT and E2EL leave out.
+
+    Shown whatever metrics were asked for: where these are far above TTFT and E2EL, the load was not at its rate.
+    """
+    yield _heading("From When Requests Were Due", "-")
+    for source, name in _FROM_DUE.items():
+        of = measures.statistics(source, (_P99,))
+        yield _line(f"Mean {name} (ms):", of.mean if of else None)
+        yield _line(f"P99 {name} (ms):", of.percentiles[_P99] if of else None)
+    sent, due = measures.request_goodput, measures.goodput_from_due
+    if sent is not None and due is not None and due < sent:
+        yield _line("Request goodput from due (req/s):", due)
 
 
 def _speculation(of: Speculation) -> Iterator[str]:

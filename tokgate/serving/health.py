@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _MAX_UNWATCHED_SHARE = 0.5
 _WATCHED_FROM_S = 0.1
 # What a quiet client on a shared machine shows now and then, and no figure in seconds is wrong by.
 _NEGLIGIBLE_S = 0.001
+# Of fewer the 99th percentile lies between the two largest, so that one of them decides.
+_ENOUGH_SAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class ClientHealth:
 
     `cpu_share`: CPU seconds over wall seconds of the busiest process, of one core. `loop_lag_*`: how late its event
     loop learned of what was due, and so how late arrivals may have been stamped. `schedule_lag_*`: how late requests
-    of an open loop were sent that had a slot, 0 in a closed one. `unwatched_share`: for how much of the run nobody
-    looked how late the loop was, 0 of one too short to tell.
+    of an open loop were sent that had a slot, 0 in a closed one. `*_samples`: of how many samples its 99th percentile
+    is, 0 where that is not known. `unwatched_share`: for how much of the run nobody looked how late the loop was, 0 of
+    one too short to tell.
     """
 
     processes: int
@@ -46,6 +50,8 @@ class ClientHealth:
     schedule_lag_max_s: float
     loop_lag_mean_s: float = 0.0
     unwatched_share: float = 0.0
+    loop_lag_samples: int = 0
+    schedule_lag_samples: int = 0
 
     @property
     def is_busy(self) -> bool:
@@ -70,24 +76,26 @@ class ClientHealth:
                 f" {_MAX_UNWATCHED_SHARE:.0%}), so what it measured may be itself: the kernel's timer gave too few"
                 " samples; measure again, on another machine if it stays so"
             )
-        late = _MAX_TTFT_SHARE * ttft_s
+        late, samples = _MAX_TTFT_SHARE * ttft_s, self.loop_lag_samples
         if self.cpu_share > _MAX_CPU_SHARE:
+            # A share of the whole run, and not of its samples.
+            samples = 0
             seen = f"used {self.cpu_share:.0%} of a core (limit {_MAX_CPU_SHARE:.0%})"
         elif self.loop_lag_mean_s > max(late, _NEGLIGIBLE_S):
             seen = f"stamped messages {_ms(self.loop_lag_mean_s)} late on average, at a mean TTFT of {_ms(ttft_s)}"
         elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * decode_s, _NEGLIGIBLE_S):
-            seen = (
-                f"stamped 1 message in 100 late by {_ms(self.loop_lag_p99_s)} or more, where first and last token are"
-                f" {_ms(decode_s)} apart"
-            )
+            seen = f"{self._late_now_and_then}, where first and last token are {_ms(decode_s)} apart"
         elif self.schedule_lag_p99_s > max(late, _NEGLIGIBLE_S):
+            samples = self.schedule_lag_samples
+            one = f"1 of {samples} requests that had a slot" if _are_few(samples) else "1 request in 100"
             seen = (
-                f"sent 1 request in 100 behind its schedule by {_ms(self.schedule_lag_p99_s)} or more, at a mean TTFT"
+                f"sent {one} behind its schedule by {_ms(self.schedule_lag_p99_s)} or more, at a mean TTFT"
                 f" of {_ms(ttft_s)}"
             )
         else:
             return None
-        return f"the client {seen}, so it measured itself: give it a core that nothing else uses"
+        longer = "run it for longer (more prompts), so that no single sample decides, and " if _are_few(samples) else ""
+        return f"the client {seen}, so it measured itself: {longer}give it a core that nothing else uses"
 
     def itl_doubt(self, itl_s: float) -> str | None:
         """Why the spread of the ITL is the client's own, None where it is not; `itl_s`: its median over all gaps.
@@ -97,9 +105,16 @@ class ClientHealth:
         if self.loop_lag_p99_s <= max(_MAX_ITL_SHARE * itl_s, _NEGLIGIBLE_S):
             return None
         return (
-            f"the client stamped 1 message in 100 late by {_ms(self.loop_lag_p99_s)} or more, at a median ITL of"
-            f" {_ms(itl_s)}: how much single gaps differ is its own doing, so only their mean and median are told"
+            f"the client {self._late_now_and_then}, at a median ITL of {_ms(itl_s)}: how much single gaps differ is its"
+            " own doing, so only their mean and median are told"
         )
+
+    @property
+    def _late_now_and_then(self) -> str:
+        by = f"late by {_ms(self.loop_lag_p99_s)} or more"
+        if _are_few(self.loop_lag_samples):
+            return f"was {by} in 1 of {self.loop_lag_samples} samples (one every 10 ms)"
+        return f"stamped 1 message in 100 {by}"
 
 
 class Watched(Protocol):
@@ -136,7 +151,18 @@ def health(processes: Sequence[Watched]) -> ClientHealth:
         schedule_lag_max_s=worst(schedule_lag_s, 100),
         loop_lag_mean_s=max((float(np.mean(each)) for each in loop_lag_s if each), default=0.0),
         unwatched_share=max(_unwatched_share(process) for process in processes),
+        loop_lag_samples=_samples_of_worst(loop_lag_s),
+        schedule_lag_samples=_samples_of_worst(schedule_lag_s),
     )
+
+
+def _samples_of_worst(series: Sequence[array[float]]) -> int:
+    """Of the process whose 99th percentile is the one that is told."""
+    return len(max(series, key=lambda each: float(np.percentile(each, 99)) if each else -math.inf))
+
+
+def _are_few(samples: int) -> bool:
+    return 0 < samples < _ENOUGH_SAMPLES
 
 
 def _unwatched_share(process: Watched) -> float:

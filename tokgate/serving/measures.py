@@ -45,9 +45,10 @@ class FailureKind:
 class Measures:
     """Of one run. Token totals, throughputs and `times_s` are over its successes.
 
-    `request_goodput` is None where no bound was given. `max_output_tokens_per_s`: the best whole second since the first
-    was sent. `times_s`: metric -> seconds of ttft, tpot, itl, e2el, client_queue_time and, counted from when a request
-    was due, ttft_from_due and e2el_from_due. `itl_doubt`: why the spread of the ITL is the client's own, None if not.
+    `request_goodput` is None where no bound was given; `goodput_from_due` is the same, counted from when a request was
+    due. `max_output_tokens_per_s`: the best whole second since the first was sent. `times_s`: metric -> seconds of
+    ttft, tpot, itl, e2el, client_queue_time and, counted from when a request was due, ttft_from_due and e2el_from_due.
+    `itl_doubt`: why the spread of the ITL is the client's own, None if not.
     """
 
     requests: int
@@ -56,6 +57,7 @@ class Measures:
     total_input_tokens: int
     total_output_tokens: int
     request_goodput: float | None
+    goodput_from_due: float | None
     max_output_tokens_per_s: float
     max_concurrent_requests: int
     times_s: Mapping[str, Sequence[float]]
@@ -104,13 +106,18 @@ def measure(result: LoadResult, requests: Sequence[Request], goodput_ms: Mapping
     successes = result.successes
     times_s = _times(successes)
     itl_s = times_s["itl"]
+
+    def goodput(from_due: bool) -> float | None:
+        return _rate(_good(successes, goodput_ms, from_due), result.duration_s) if goodput_ms else None
+
     return Measures(
         requests=len(result.records),
         completed=len(successes),
         duration_s=result.duration_s,
         total_input_tokens=sum(prompt_len(record, requests) for record in successes),
         total_output_tokens=sum(record.output_tokens or 0 for record in successes),
-        request_goodput=_rate(_good(successes, goodput_ms), result.duration_s) if goodput_ms else None,
+        request_goodput=goodput(from_due=False),
+        goodput_from_due=goodput(from_due=True),
         max_output_tokens_per_s=_busiest_second(successes),
         max_concurrent_requests=result.peak_concurrency,
         times_s=times_s,
@@ -141,11 +148,12 @@ def _times(successes: Sequence[RequestRecord]) -> dict[str, list[float]]:
     }
 
 
-def _good(successes: Sequence[RequestRecord], bounds_ms: Mapping[str, float]) -> int:
+def _good(successes: Sequence[RequestRecord], bounds_ms: Mapping[str, float], from_due: bool) -> int:
     """A single token has no TPOT, and keeps any bound on it."""
 
     def of(record: RequestRecord, metric: str) -> float:
-        return {"ttft": record.ttft_s, "tpot": record.tpot_s or 0.0, "e2el": record.e2el_s}[metric]
+        queue_s = record.queue_s if from_due else 0.0
+        return {"ttft": queue_s + record.ttft_s, "tpot": record.tpot_s or 0.0, "e2el": queue_s + record.e2el_s}[metric]
 
     return sum(all(1000 * of(record, metric) <= bound for metric, bound in bounds_ms.items()) for record in successes)
 

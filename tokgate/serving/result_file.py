@@ -111,11 +111,16 @@ def shown_metrics(setting: Setting, measures: Measures) -> dict[str, Statistics 
 def _traffic(setting: Setting) -> dict[str, Any]:
     ramp = setting.ramp
     return {
-        "request_rate": "inf" if math.isinf(setting.request_rate) else setting.request_rate,
-        "burstiness": setting.burstiness,
+        "request_rate": _finite_or_text(setting.request_rate),
+        "burstiness": _finite_or_text(setting.burstiness),
         "max_concurrency": setting.max_concurrency,
         **({} if ramp is None else _ramp(ramp)),
     }
+
+
+def _finite_or_text(value: float) -> float | str:
+    """JSON has no infinity."""
+    return "inf" if math.isinf(value) else value
 
 
 def _ramp(ramp: Ramp) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.serving.runs import HEALTH, failure, requests_of, run, success
 from tokgate.report.bench import notes, open_progress, progress_text, table
+from tokgate.serving.arrivals import Ramp
 from tokgate.serving.client import LoadProgress
 from tokgate.serving.load import LoadResult
 from tokgate.serving.measures import measure
@@ -70,6 +71,40 @@ def test_what_was_not_asked_for_is_not_there() -> None:
     assert value(found, "Mean E2EL (ms):") == "1100.00"
     assert value(found, "P99 client schedule lag (ms):") == "0.00"
     assert "Maximum request concurrency:" not in "\n".join(found)
+
+
+def test_an_open_loop_is_told_from_when_requests_were_due() -> None:
+    """Under whatever was asked for: the second waited 1.5 s for a slot, of which its TTFT has nothing."""
+    waited = run(success(0, 0.0, 0.4, 1.0), success(1, 2.0, 2.4, 3.0, due_s=100.5))
+    found = lines(waited, replace(SETTING, request_rate=2.0, max_concurrency=1), ttft=500.0)
+    assert value(found, "P99 TTFT (ms):") == "400.00"
+    first = found.index(f"{'From When Requests Were Due':-^50}")
+    assert found[first + 1 : first + 7] == [
+        "Mean TTFT from due (ms):                 1150.00",
+        "P99 TTFT from due (ms):                  1885.00",
+        "Mean E2EL from due (ms):                 1750.00",
+        "P99 E2EL from due (ms):                  2485.00",
+        "Request goodput from due (req/s):        0.10",
+        f"{'Validity':-^50}",
+    ]
+    assert value(found, "Request goodput (req/s):") == "0.20"
+
+
+@pytest.mark.parametrize("goodput", [{}, {"ttft": 2000.0}])
+def test_goodput_from_due_is_told_where_it_is_lower(goodput: dict[str, float]) -> None:
+    ramped = replace(SETTING, ramp=Ramp("linear", 1, 3))
+    text = "\n".join(lines(run(success(0, 2.0, 2.4, 3.0, due_s=100.5)), ramped, **goodput))
+    assert "P99 TTFT from due (ms):                  1900.00" in text
+    assert "goodput from due" not in text
+
+
+def test_without_a_schedule_nothing_was_due() -> None:
+    assert "due" not in "\n".join(lines(ttft=100.0)).lower()
+
+
+def test_where_nothing_succeeded_nothing_from_due_was_measured() -> None:
+    found = lines(run(failure(0, Failure.REFUSED)), replace(SETTING, request_rate=2.0), ttft=1.0)
+    assert value(found, "P99 E2EL from due (ms):") == "not measured"
 
 
 def test_speculation_stands_where_vllm_has_it_and_as_vllm_prints_it() -> None:

@@ -53,6 +53,41 @@ def test_a_client_that_did_not_says_why_and_what_to_do(change, complaint):
     assert fault.endswith("give it a core that nothing else uses")
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            {"loop_lag_p99_s": 0.02, "loop_lag_samples": 17},
+            "was late by 20 ms or more in 1 of 17 samples (one every 10 ms), where first and last token are 920 ms",
+        ),
+        (
+            {"schedule_lag_p99_s": 0.003, "schedule_lag_samples": 20, "loop_lag_samples": 500},
+            "sent 1 of 20 requests that had a slot behind its schedule by 3 ms or more",
+        ),
+    ],
+)
+def test_of_fewer_than_100_samples_it_says_how_many_and_advises_a_longer_run(change, complaint):
+    fault = replace(WELL, **change).fault(TTFT_S, DECODE_S)
+    assert fault is not None
+    assert complaint in fault
+    assert "in 100" not in fault
+    assert fault.endswith(
+        ": run it for longer (more prompts), so that no single sample decides, and give it a core that nothing else"
+        " uses"
+    )
+    enough = replace(WELL, **{name: max(value, 100) if "samples" in name else value for name, value in change.items()})
+    told = enough.fault(TTFT_S, DECODE_S)
+    assert told is not None
+    assert "in 100" in told
+    assert "longer" not in told
+
+
+def test_a_longer_run_is_no_advice_to_a_client_without_cpu_time():
+    fault = replace(WELL, cpu_share=0.93, loop_lag_samples=17).fault(TTFT_S, DECODE_S)
+    assert fault is not None
+    assert "longer" not in fault
+
+
 def test_a_client_is_busy_above_half_of_the_limit_of_its_cpu():
     assert replace(WELL, cpu_share=0.46).is_busy
     assert not replace(WELL, cpu_share=0.44).is_busy
@@ -68,6 +103,10 @@ def test_the_spread_of_an_itl_is_doubted_where_lags_come_near_it():
     assert doubt is not None
     assert "late by 4 ms or more, at a median ITL of 1.8 ms" in doubt
     assert WELL.fault(TTFT_S, DECODE_S) is None
+    assert "stamped 1 message in 100" in doubt
+    of_few = replace(WELL, loop_lag_samples=17).itl_doubt(0.0018)
+    assert of_few is not None
+    assert "was late by 4 ms or more in 1 of 17 samples (one every 10 ms), at a median ITL of 1.8 ms" in of_few
     assert WELL.itl_doubt(0.041) is None
     assert replace(WELL, loop_lag_p99_s=0.0009).itl_doubt(0.0018) is None
 
@@ -86,9 +125,18 @@ def test_the_worst_process_counts():
     assert (found.schedule_lag_p99_s, found.schedule_lag_max_s) == (0.005, 0.005)
 
 
+def test_samples_are_those_of_the_process_whose_percentile_is_told():
+    few = Process(loop_lag_s=array("d", [0.001] * 16 + [0.2]), schedule_lag_s=array("d", [0.001] * 40))
+    many = Process(loop_lag_s=array("d", [0.002] * 500), schedule_lag_s=array("d", [0.002] * 30))
+    found = health([many, few, Process()])
+    assert (found.loop_lag_samples, found.schedule_lag_samples) == (17, 30)
+    assert found.loop_lag_p99_s > 0.1
+
+
 def test_a_run_too_short_for_a_sample_has_no_lag():
     found = health([Process(wall_s=0.05, watched_s=0.0)])
     assert (found.loop_lag_p99_s, found.unwatched_share) == (0.0, 0.0)
+    assert (found.loop_lag_samples, found.schedule_lag_samples) == (0, 0)
     assert found.is_known
 
 

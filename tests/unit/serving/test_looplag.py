@@ -37,6 +37,7 @@ def test_a_loop_that_is_blocked_is_seen_and_a_fault(monkeypatch):
     fault = result.client_fault()
     assert fault is not None
     assert "so it measured itself" in fault
+    assert result.health.loop_lag_samples > 20
 
 
 def test_a_sensor_without_samples_is_a_fault(monkeypatch):

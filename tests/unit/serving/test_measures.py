@@ -107,8 +107,18 @@ def test_a_good_request_keeps_every_bound(bounds: dict[str, float], good: int) -
     assert measured(TWO, **bounds).request_goodput == pytest.approx(good / 10)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "good"),
+    [({"ttft": 500}, 1), ({"ttft": 1901}, 2), ({"e2el": 2499}, 1), ({"e2el": 2501}, 2), ({"tpot": 601}, 2)],
+)
+def test_goodput_from_due_has_the_wait_in_ttft_and_e2el(bounds: dict[str, float], good: int) -> None:
+    found = measured(run(success(0, 0.0, 0.4, 1.0), success(1, 2.0, 2.4, 3.0, due_s=100.5)), **bounds)
+    assert found.request_goodput == pytest.approx(0.2)
+    assert found.goodput_from_due == pytest.approx(good / 10)
+
+
 def test_without_bounds_there_is_no_goodput() -> None:
-    assert measured(TWO).request_goodput is None
+    assert (measured(TWO).request_goodput, measured(TWO).goodput_from_due) == (None, None)
 
 
 def test_the_busiest_second_counts_from_the_first_request() -> None:

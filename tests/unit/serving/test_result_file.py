@@ -42,7 +42,7 @@ def data(
     setting = replace(SETTING, **changes)
     requests = requests_of(result)
     found = to_json(setting, measure(result, requests), result, requests, WHEN, fault, detailed, speculation)
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(found, allow_nan=False))
 
 
 def test_every_key_of_vllm_is_there_and_none_of_ours_beside_them() -> None:
@@ -147,6 +147,16 @@ def test_the_file_is_named_as_vllm_names_it(changes: dict[str, Any], name: str) 
 def test_an_infinite_rate_is_the_text_inf() -> None:
     assert data()["request_rate"] == "inf"
     assert data(request_rate=2.5)["request_rate"] == 2.5
+
+
+def test_an_infinite_burstiness_is_the_text_inf_and_a_file_of_either_is_read() -> None:
+    found = data(request_rate=2.5, burstiness=math.inf)
+    assert found["burstiness"] == "inf"
+    assert data(burstiness=0.5)["burstiness"] == 0.5
+    for burstiness in ("inf", math.inf):
+        file = parse({**found, "burstiness": burstiness}, "x.json")
+        assert faults(file) == []
+        assert file.pacing == "--request-rate 2.5"
 
 
 def test_a_ramp_tells_when_each_rate_was_reached() -> None:

@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 
+from tokgate.machine.gpustack import STACKS, driver_version, stack_for, update_driver
+
 # Engine -> the module that its worker imports.
 _MODULES = {"onnx": "onnxruntime", "genai": "onnxruntime_genai", "transformers": "transformers", "vllm": "vllm"}
 # Those that have an environment of their own on a CPU: make's target, and where it is then.
@@ -24,13 +26,24 @@ def missing_engine(engine: str, device: str, python: str, called: str) -> str | 
     if _has(python, module):
         return None
     if device == "gpu":
-        remedy = "`pip install -r requirements-gpu.txt` installs what GPUs are measured with"
+        remedy = _for_gpus(driver_version())
     elif engine in _ENVIRONMENTS:
         target, folder = _ENVIRONMENTS[engine]
         remedy = f"`make {target}` makes an environment that has it: give its interpreter, {called}={folder}/bin/python"
     else:
         remedy = "`pip install -r requirements-cpu.txt` installs it"
     return f"{python} has no {module}, which engine {engine} needs; {remedy}"
+
+
+def _for_gpus(driver: str | None) -> str:
+    """What installs the engines of GPUs: that is the driver's to decide, and wheels for a newer one would not start."""
+    if driver is None:
+        files = [f"`pip install -r {stack.requirements}` for driver {stack.least_driver} and up" for stack in STACKS]
+        return f"{', else '.join(files)} (nvidia-smi shows it) installs what GPUs are measured with"
+    stack = stack_for(driver)
+    if stack is None:
+        return f"no wheels of it run on this machine's driver, {driver}: {update_driver()}"
+    return f"`pip install -r {stack.requirements}` installs what GPUs are measured with on driver {driver}"
 
 
 @cache

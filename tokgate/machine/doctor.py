@@ -16,7 +16,8 @@ from tokgate.machine import fingerprint, lock, memory
 from tokgate.machine.check import Check, Status
 from tokgate.machine.cpus import cpu_quota, usable_cores, usable_cpus
 from tokgate.machine.files import REAL_ROOT, bytes_of, read_table, read_text
-from tokgate.machine.gpudoctor import gpu_checks, installed_stack
+from tokgate.machine.gpudoctor import gpu_checks
+from tokgate.machine.gpustack import installed_stack
 from tokgate.machine.telemetry import DisturbanceLimits, RoundWatch
 
 _GB = 10**9

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,11 @@ from tokgate.machine import lock
 from tokgate.machine.check import Check
 from tokgate.machine.files import REAL_ROOT
 from tokgate.machine.gpuprocesses import foreign_now
+from tokgate.machine.gpustack import LEAST_CAPABILITY, Stack, no_vllm, stack_for, update_driver
 from tokgate.machine.nvml import NO_GPU, Device, driver_seen, driver_session, optional, visible_devices
 
 # What is in use of a GPU on which nothing runs: the driver's own, up to 1 GB with ECC on an H200.
 _IDLE_BYTES = 1 << 30
-# Turing. vLLM 0.19 and later, and the builds of torch that they want, leave out what came before: V100 is 7.0.
-_LEAST_CAPABILITY = (7, 5)
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A requirements file, and the CUDA version and the driver that its wheels need."""
-
-    requirements: str
-    vllm: str
-    cuda: str
-    least_driver: int
-
-
-# The newest first. Within CUDA 12 any driver from 525 on runs a newer minor version
-# (https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html).
-STACKS = (
-    Stack("requirements-gpu.txt", "0.26.0", "13.0", 580),
-    Stack("requirements-gpu-cuda12.txt", "0.19.1", "12.8", 525),
-)
 
 
 def gpu_checks(root: Path = REAL_ROOT, lock_folder: Path | None = None, nvml: Any = None) -> list[Check]:
@@ -59,21 +39,6 @@ def gpu_checks(root: Path = REAL_ROOT, lock_folder: Path | None = None, nvml: An
         return [Check("gpu", "warn", "which one to use is not clear", str(error))]
 
 
-def stack_for(driver: str) -> Stack | None:
-    """The newest stack that a driver such as '535.183.01' runs; None where it is older than all of them."""
-    major = int(driver.partition(".")[0])
-    return next((stack for stack in STACKS if major >= stack.least_driver), None)
-
-
-def installed_stack() -> Stack | None:
-    """The stack of the vLLM that is installed here, the newest where it is of none; None without vLLM."""
-    try:
-        version = metadata.version("vllm").partition("+")[0]
-    except metadata.PackageNotFoundError:
-        return None
-    return next((stack for stack in STACKS if stack.vllm == version), STACKS[0])
-
-
 def torch_cuda(torch_version_file: str) -> str | None:
     """The CUDA version that a torch was built for, from its torch/version.py; None where it is a build for CPUs.
 
@@ -89,7 +54,7 @@ def _software(library: Any, devices: list[Device]) -> Iterator[Check]:
     number = optional(library, "nvmlSystemGetCudaDriverVersion") or 0
     cuda = f"{number // 1000}.{number % 1000 // 10}"
     stack = stack_for(driver) if driver[:1].isdigit() else None
-    oldest = min((_capability(library, device) for device in devices), default=_LEAST_CAPABILITY)
+    oldest = min((_capability(library, device) for device in devices), default=LEAST_CAPABILITY)
     yield _driver(driver, cuda, stack, oldest)
     yield _torch(cuda, stack)
     yield _vllm(stack)
@@ -97,14 +62,10 @@ def _software(library: Any, devices: list[Device]) -> Iterator[Check]:
 
 def _driver(driver: str, cuda: str, stack: Stack | None, capability: tuple[int, ...]) -> Check:
     seen = f"{driver}, runs CUDA up to {cuda}"
-    if capability < _LEAST_CAPABILITY:
-        level, least = (".".join(map(str, version)) for version in (capability, _LEAST_CAPABILITY))
-        remedy = f"no current vLLM runs on compute capability {level} (a V100 has 7.0): it needs {least} or more"
-        return Check("gpu driver", "warn", seen, remedy)
+    if refusal := no_vllm(capability):
+        return Check("gpu driver", "warn", seen, refusal)
     if stack is None:
-        oldest = STACKS[-1]
-        remedy = f"no current vLLM runs on it: update it to {oldest.least_driver} or, best, {STACKS[0].least_driver}"
-        return Check("gpu driver", "warn", seen, remedy)
+        return Check("gpu driver", "warn", seen, f"no current vLLM runs on it: {update_driver()}")
     return Check("gpu driver", "ok", f"{seen}: {stack.requirements} fits (vLLM {stack.vllm}, CUDA {stack.cuda})")
 
 
@@ -190,4 +151,4 @@ def _lock(device: Device, folder: Path, where: str) -> Check:
 
 def _capability(library: Any, device: Device) -> tuple[int, ...]:
     found = optional(library, "nvmlDeviceGetCudaComputeCapability", device.whole)
-    return _LEAST_CAPABILITY if found is None else tuple(found)
+    return LEAST_CAPABILITY if found is None else tuple(found)

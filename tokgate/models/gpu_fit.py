@@ -6,10 +6,11 @@ A machine's stable facts (see machine/gpu.py) are all that is asked of it: nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tokgate.machine.gpustack import no_vllm
 from tokgate.models.fit import KINDS, Need, exceeds
 from tokgate.models.shapes import WEIGHT_BYTES, ModelShape, cache_value_bytes
 
@@ -19,13 +20,10 @@ USABLE_SHARE = 0.9
 _STEP_TOKENS, _STEP_SEQUENCES = 8192, 256
 # Captured CUDA graphs, and workspaces of the libraries, on each GPU.
 _GRAPHS_BYTES = 700_000_000
-# From what compute capability on an engine has kernels. vLLM: get_min_capability of its quantisation schemes (0.19
-# to 0.26), and its refusal of BF16 below 8.0. T4 is 7.5, V100 7.0, A10 8.6, H200 9.0.
+# From what compute capability on an engine has kernels. vLLM: its refusal of BF16; the others want no more than it does
+# itself, see `no_vllm` (get_min_capability of its quantisation schemes, 0.19 to 0.26). T4 is 7.5, V100 7.0, A10 8.6,
+# H200 9.0.
 _MIN_CAPABILITY = {
-    ("vllm", "fp16"): "7.0",
-    ("vllm", "bnb4"): "7.0",
-    ("vllm", "int8"): "7.5",
-    ("vllm", "int4"): "7.5",
     ("vllm", "bf16"): "8.0",
     ("transformers", "bf16"): "8.0",
     ("transformers", "int8"): "7.5",
@@ -62,13 +60,15 @@ class GpuWork:
 
 
 def cannot_run(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
-    """Why a machine of these stable facts cannot do the work; None if it can, or does not say what it has."""
-    refusal = _lacks(work, machine)
-    if refusal is not None:
-        return refusal
-    refusal = _too_large(work, machine)
-    others = ", ".join(name for name, other in _smaller(work) if _can_run(other, machine))
-    return f"{refusal}; would fit: {others}" if refusal and others else refusal
+    """Why a machine of these stable facts cannot do the work; None if it can, or does not say what it has.
+
+    Where the engine does not run at all, what does not fit is told too: limits are all that is asked of such machines.
+    """
+    refusal = _runs_nowhere(work, machine)
+    if refusal is None:
+        return _lacks(work, machine) or _does_not_fit(work, machine, "would fit", _can_run)
+    too_large = _does_not_fit(work, machine, "by memory alone would fit", _has_room)
+    return f"{refusal}; nor does it fit: {too_large}" if too_large else refusal
 
 
 def gpu_bytes(work: GpuWork) -> Need:
@@ -110,13 +110,33 @@ def _kept_tokens(work: GpuWork) -> int:
     return work.context if window is None else min(work.context, window + _STEP_TOKENS)
 
 
+def _runs_nowhere(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
+    """Of an engine that has nothing for such GPUs, at whatever precision and on however many of them."""
+    capability = _capability(machine)
+    return no_vllm(capability) if work.engine == "vllm" and capability is not None else None
+
+
 def _lacks(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
-    capability, least = machine.get("compute_capability"), _MIN_CAPABILITY.get((work.engine, work.precision))
-    if least is None or not re.fullmatch(r"\d+\.\d+", str(capability)):
+    capability, least = _capability(machine), _MIN_CAPABILITY.get((work.engine, work.precision))
+    if least is None or capability is None or capability >= _version(least):
         return None
-    if _version(str(capability)) >= _version(least):
-        return None
-    return f"{work.engine} {work.precision} requires compute capability {least}; this GPU has {capability}"
+    seen = machine["compute_capability"]
+    return f"{work.engine} {work.precision} requires compute capability {least}; this GPU has {seen}"
+
+
+def _capability(machine: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """None where the machine does not say it."""
+    said = str(machine.get("compute_capability"))
+    return _version(said) if re.fullmatch(r"\d+\.\d+", said) else None
+
+
+def _does_not_fit(
+    work: GpuWork, machine: Mapping[str, Any], called: str, is_offered: Callable[[GpuWork, Mapping[str, Any]], bool]
+) -> str | None:
+    """The sum, and `called` what of its smaller forms `is_offered`."""
+    refusal = _too_large(work, machine)
+    others = ", ".join(name for name, other in _smaller(work) if is_offered(other, machine))
+    return f"{refusal}; {called}: {others}" if refusal and others else refusal
 
 
 def _too_large(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
@@ -128,7 +148,11 @@ def _too_large(work: GpuWork, machine: Mapping[str, Any]) -> str | None:
 
 
 def _can_run(work: GpuWork, machine: Mapping[str, Any]) -> bool:
-    return _lacks(work, machine) is None and _too_large(work, machine) is None
+    return _lacks(work, machine) is None and _has_room(work, machine)
+
+
+def _has_room(work: GpuWork, machine: Mapping[str, Any]) -> bool:
+    return _too_large(work, machine) is None
 
 
 def _smaller(work: GpuWork) -> Iterator[tuple[str, GpuWork]]:

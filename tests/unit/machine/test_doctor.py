@@ -10,7 +10,7 @@ import pytest
 
 from tokgate.machine import doctor
 from tokgate.machine.check import Check
-from tokgate.machine.gpudoctor import STACKS
+from tokgate.machine.gpustack import STACKS
 from tokgate.machine.lock import cpu_device_name, device_lock
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ from boards import NOT_SUPPORTED, Board, FakeNvml
 
 from tokgate.machine import gpudoctor
 from tokgate.machine.check import Check
-from tokgate.machine.gpudoctor import gpu_checks, stack_for, torch_cuda
+from tokgate.machine.gpudoctor import gpu_checks, torch_cuda
 from tokgate.machine.lock import device_lock
 
 pytestmark = pytest.mark.unit
@@ -51,22 +51,6 @@ def examine(tmp_path, installed, monkeypatch):
         return {check.name: check for check in gpu_checks(root, tmp_path / "locks", nvml)}
 
     return run
-
-
-@pytest.mark.parametrize(
-    ("driver", "requirements"),
-    [
-        ("580.95.05", "requirements-gpu.txt"),
-        ("595.10", "requirements-gpu.txt"),
-        ("579.99", "requirements-gpu-cuda12.txt"),
-        ("550.54.15", "requirements-gpu-cuda12.txt"),
-        ("525.60.13", "requirements-gpu-cuda12.txt"),
-        ("470.256.02", None),
-    ],
-)
-def test_the_driver_decides_which_wheels_fit(driver, requirements):
-    stack = stack_for(driver)
-    assert (stack.requirements if stack else None) == requirements
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.machine.gpustack import no_vllm
 from tokgate.models import gpu_fit
 from tokgate.models.catalog import load_model
 from tokgate.models.gpu_fit import GpuWork, cannot_run
@@ -31,16 +32,16 @@ def work(model: str, precision: str, gpus: int = 1, engine: str = "vllm") -> Gpu
 @pytest.mark.parametrize(
     ("model", "precision", "machines"),
     [
-        ("qwen2.5-0.5b", "fp16", [T4, V100, V100_32, A10, H200]),
+        ("qwen2.5-0.5b", "fp16", [T4, A10, H200]),
         ("qwen2.5-0.5b", "int8", [T4, A10, H200]),
         ("qwen2.5-0.5b", "bf16", [A10, H200]),
-        ("qwen2.5-7b", "fp16", [V100_32, A10, H200]),
+        ("qwen2.5-7b", "fp16", [A10, H200]),
         ("qwen2.5-7b", "int8", [T4, A10, H200]),
         ("qwen2.5-7b", "int4", [T4, A10, H200]),
         ("qwen2.5-7b", "bf16", [A10, H200]),
-        ("mistral-7b", "fp16", [V100_32, A10, H200]),
+        ("mistral-7b", "fp16", [A10, H200]),
         ("mistral-7b", "int8", [T4, A10, H200]),
-        ("mistral-7b", "bnb4", [T4, V100, V100_32, A10, H200]),
+        ("mistral-7b", "bnb4", [T4, A10, H200]),
     ],
 )
 def test_what_runs_where(model: str, precision: str, machines: list[dict[str, Any]]) -> None:
@@ -57,20 +58,71 @@ def test_a_refusal_gives_the_sum_and_what_would_fit() -> None:
 
 
 def test_what_the_gpu_has_no_kernels_for_is_not_offered() -> None:
+    plain = replace(work("mistral-7b", "fp16", engine="transformers"), batch=4)
+    for machine, offered in ((T4, "; would fit: INT8"), (V100, "of 16384 MiB)")):
+        refusal = cannot_run(plain, machine)
+        assert refusal is not None
+        assert refusal.startswith("measuring transformers fp16 on 1 GPU needs ")
+        assert refusal.endswith(offered)
+
+
+NO_VLLM = "no current vLLM runs on compute capability 7.0 (a V100 has 7.0): it needs 7.5 or more"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "int4", "bnb4", "fp32"])
+def test_a_v100_has_no_vllm_at_any_precision_and_on_any_number(precision: str) -> None:
+    for gpus in (1, 2, 8):
+        assert cannot_run(work("qwen2.5-0.5b", precision, gpus), V100) == NO_VLLM
+    assert cannot_run(work("mistral-7b", "fp16"), V100_32) == NO_VLLM, "it would fit"
+
+
+def test_what_would_not_fit_a_v100_either_is_told_with_the_sum() -> None:
+    """As limits of such a machine: what would fit is of its memory alone, since it runs none of that."""
     refusal = cannot_run(work("mistral-7b", "fp16"), V100)
     assert refusal is not None
-    assert refusal.endswith("; would fit: TP=2, TP=4, TP=8")
+    start = (
+        f"{NO_VLLM}; nor does it fit: measuring vllm fp16 on 1 GPU needs 16.8 GB: 14.5 GB weights + 0.5 GB KV cache + "
+    )
+    assert refusal.startswith(start)
+    assert "; available: 15.5 GB (90% of 1 GPU of 16384 MiB)" in refusal
+    assert refusal.endswith("; by memory alone would fit: INT8, INT4, TP=2, TP=4, TP=8")
+    assert "; would fit" not in refusal
+
+
+def test_what_doctor_refuses_is_what_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whatever capability that is."""
+    monkeypatch.setattr("tokgate.machine.gpustack.LEAST_CAPABILITY", (8, 6))
+    for machine, runs in ((T4, False), (A10, True)):
+        seen = tuple(map(int, machine["compute_capability"].split(".")))
+        assert cannot_run(work("qwen2.5-0.5b", "fp16"), machine) == no_vllm(seen)
+        assert (no_vllm(seen) is None) == runs
+
+
+def test_a_v100_runs_plain_transformers() -> None:
+    for precision in ("fp16", "fp32"):
+        assert cannot_run(work("qwen2.5-0.5b", precision, engine="transformers"), V100) is None
 
 
 @pytest.mark.parametrize(
     ("precision", "machine", "said"),
     [
         ("bf16", T4, "vllm bf16 requires compute capability 8.0; this GPU has 7.5"),
-        ("int8", V100, "vllm int8 requires compute capability 7.5; this GPU has 7.0"),
+        ("int8", V100, NO_VLLM),
     ],
 )
 def test_a_gpu_without_the_kernels_is_told(precision: str, machine: dict[str, Any], said: str) -> None:
     assert cannot_run(work("qwen2.5-0.5b", precision), machine) == said
+
+
+@pytest.mark.parametrize(
+    ("precision", "said"),
+    [
+        ("bf16", "transformers bf16 requires compute capability 8.0; this GPU has 7.0"),
+        ("int8", "transformers int8 requires compute capability 7.5; this GPU has 7.0"),
+    ],
+)
+def test_so_it_is_of_transformers(precision: str, said: str) -> None:
+    assert cannot_run(work("qwen2.5-0.5b", precision, engine="transformers"), V100) == said
 
 
 def test_a_model_spread_over_two_gpus_may_fit() -> None:

@@ -7,10 +7,11 @@ the error that its launches end with), `unexpected` (an error nobody foresaw, in
 memory guard says no), `device` (name of the lock, so that a real run next door is no matter), `engine` (its version),
 `noise` (standard deviation of launches), `wobble` (by how much every second launch is slower). `of` holds the same
 for single interpreters, by their path: {PYTHON: {"slow": 1.3}}. `gpu`: the GPUs of this machine: the first one's
-`uuid`, how many there are (`count`, 1 unless it says), or why there is none (`absent`). `trace`: a file that stands
-for every row's trace; without one the trace fails. `costs`: a setting of the engine -> a factor on every duration
-of launches that are told it. `missing`: engine -> what is said of its not being installed. `in_the_way`: where a folder
-appears while the first launch is made. `ours`: by how many times
+`uuid`, how many there are (`count`, 1 unless it says), what it is where it is no H200 (`stable`, see machine/gpu.py),
+or why there is none (`absent`). `trace`: a file that stands for every row's trace; without one the trace fails.
+`costs`: a setting of the engine -> a factor on every duration of launches that are told it. `missing`: engine -> what
+is said of its not being installed. `in_the_way`: where a folder appears while the first launch is made. `ours`: by how
+many times
 what tokgate's client finds of a metric is what vllm bench serve does, in one round after another: {"mean_ttft": [0.9,
 1.1]}.
 """
@@ -123,7 +124,7 @@ def used_gpus(count: int, environ: Any) -> list[Gpu]:
     if here < count:
         raise TooFewGpusError(f"{count} GPUs are asked for and {here} are visible", f"nvidia-h200-x{count}")
     stable = {"gpu_count": count, "gpu_name": "NVIDIA H200", "gpu_memory_mib": 143771, "compute_capability": "9.0"}
-    return [Gpu(SCRIPT["gpu"]["uuid"], None, stable, {})]
+    return [Gpu(SCRIPT["gpu"]["uuid"], None, {**stable, **SCRIPT["gpu"].get("stable", {})}, {})]
 
 
 def gpu_fingerprint(count: int, environ: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from runs import FP32, Runner
 pytestmark = pytest.mark.unit
 
 GIVEN = "--perf-set=allow_spinning=false"
+ROWS_OWN = "that is of the rows of a matrix"
 COSTLY = {"costs": {"allow_spinning": 1.4}}
 
 
@@ -42,7 +43,21 @@ def test_in_pairs_the_reference_does_without(run: Runner) -> None:
     ("given", "said"),
     [
         (["--perf-set=allow_spinning"], "--perf-set allow_spinning: "),
-        (["--perf-set=tensor_parallel_size=2"], "--perf-set tensor_parallel_size: that is of the rows of a matrix"),
+        (
+            ["--perf-set=tensor_parallel_size=2"],
+            f"--perf-set tensor_parallel_size: {ROWS_OWN}; name a matrix or variant",
+        ),
+        (
+            ["--perf-set=tensor-parallel-size=2"],
+            f"--perf-set tensor-parallel-size: {ROWS_OWN}; name a matrix or variant",
+        ),
+        (
+            ["--perf-set=pipeline_parallel_size=2"],
+            f"--perf-set pipeline_parallel_size: {ROWS_OWN}: of its GPUs only as",
+        ),
+        (["--perf-set=data_parallel_size=2"], f"--perf-set data_parallel_size: {ROWS_OWN}: of its GPUs only as many"),
+        ([GIVEN, '--perf-set=model="x"'], f"--perf-set model: {ROWS_OWN}; name another model with --perf-model"),
+        (["--perf-set=service.batch=2"], f"--perf-set service: {ROWS_OWN}; name a matrix or variant that has it"),
     ],
 )
 def test_what_cannot_be_given_is_bad_input(run: Runner, given: list[str], said: str) -> None:

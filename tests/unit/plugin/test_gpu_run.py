@@ -220,6 +220,22 @@ def test_a_group_that_runs_out_of_memory_ends_alone(run: Runner) -> None:
     assert done.session.reasons[0] == f"tiny-dummy.vllm.fp16: {error}"
 
 
+def test_a_v100_is_skipped_with_what_doctor_says_of_it_and_with_the_sum(run: Runner) -> None:
+    """Before anything is built: an engine would be started only to die in CUDA."""
+    v100 = {"gpu_name": "NVIDIA V100-SXM2-16GB", "gpu_memory_mib": 16384, "compute_capability": "7.0"}
+    script = {
+        "gpu": {"uuid": run.device.replace("test", "GPU"), "absent": None, "stable": v100},
+        "missing": {"vllm": "it was to be built"},
+    }
+    module = ("-m", "gpu", "--perf-profile=nightly", "--perf-model=dummy", MISTRAL, "-k", "vllm.fp16.b1.p5")
+    done = run(*module, script=script)
+    assert done.status == 5, done.out
+    why = "no current vLLM runs on compute capability 7.0 (a V100 has 7.0): it needs 7.5 or more; nor does it fit: "
+    assert f"  1 skipped: {why}measuring vllm fp16 on 1 GPU needs 16.8 GB: " in done.out
+    assert "built" not in done.out
+    assert "passed" not in done.out
+
+
 def test_two_runs_on_one_gpu_do_not_overlap(run: Runner) -> None:
     with device_lock(run.device.replace("test", "GPU"), 60, lambda said: None):
         done = gpu(run, "--perf-lock-timeout=1")

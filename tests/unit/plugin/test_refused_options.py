@@ -21,6 +21,9 @@ pytestmark = pytest.mark.unit
         ),
         (["--perf-machine", "../etc"], "--perf-machine"),
         (["--perf-set", "foo"], "expected KEY=VALUE"),
+        (["--perf-lock-timeout=-5"], "--perf-lock-timeout -5: expected seconds, 0 or more"),
+        (["--perf-lock-timeout=nan"], "--perf-lock-timeout nan: expected seconds, 0 or more"),
+        (["--perf-load-workers=-5"], "--perf-load-workers -5: expected how many workers drive the users, 1 or more"),
         (["--perf-reference=python3", "--perf-base-url=http://127.0.0.1:9"], "--perf-reference is of an engine that"),
         (
             ["--perf-python", "no-such-python"],
@@ -39,6 +42,12 @@ def test_an_option_that_cannot_be_is_told_once_however_many_tests_it_is_for(
     assert said in line
     assert "Traceback" not in done.out
     assert "nothing was measured" not in done.out
+
+
+def test_none_of_both_is_what_it_was(run: Runner) -> None:
+    """No wait for a device that is free, and no worker of Locust."""
+    done = run("-k", "fp32.b1.p5", "--perf-lock-timeout=0", "--perf-load-workers=0")
+    assert done.status == 0, done.out
 
 
 def test_an_interpreter_that_is_no_python_is_told_by_each_test_and_then_once(run: Runner) -> None:

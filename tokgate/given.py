@@ -22,7 +22,8 @@ else:
 def given_settings(words: Sequence[str], option: str) -> dict[str, Any]:
     """Of `KEY=VALUE` each, a VALUE as TOML has it; a key with a dot is one of a table. `option` gave them.
 
-    Raises InputError for what is not that. Another spelling is no text instead: vLLM would take "False" for true.
+    Raises InputError for what is not that, and as `check_values`. Another spelling is no text instead: vLLM would take
+    "False" for true.
     """
     for word in words:
         found = _parsed(word, option, word)
@@ -32,7 +33,22 @@ def given_settings(words: Sequence[str], option: str) -> dict[str, Any]:
             found = {}  # a date: no engine has such a setting
         if not found:
             raise _refused(option, word, "it names no setting")
-    return _parsed("\n".join(words), option, f" {option} ".join(words))
+    found = _parsed("\n".join(words), option, f" {option} ".join(words))
+    check_values(found, option)
+    return found
+
+
+def check_values(settings: Mapping[str, Any], place: str) -> None:
+    """Raises InputError for a value that no engine takes, of the settings that tokgate itself reads."""
+    if not settings:
+        return
+    from tokgate.engines.values import CHECKS  # here, or every run of pytest would import numpy
+
+    for name in filter(settings.__contains__, CHECKS):
+        try:
+            CHECKS[name](name, settings[name])
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from None
 
 
 def merged(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tokgate.errors import InputError, unknown
 from tokgate.generate.settings import batch_fault
+from tokgate.given import check_values
 from tokgate.matrix_keys import GroupKeys, MatrixKeys, ProfileKeys, VariantKeys, read_toml
 from tokgate.metrics import metrics_of
 from tokgate.plan import Api, Prompts, Traffic, Users
@@ -62,6 +63,7 @@ def _check_file(file: MatrixKeys, path: Path) -> None:
 def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, VariantKeys]) -> Iterator[Scenario]:
     _check_group(group, place, variants)
     settings = _settings(group, file, variants)
+    check_values(settings, place)
     serves = group.engine == SERVE or SERVICE in settings
     # Of a server's variants those of the client leave it the same server.
     client = [name for name in group.variants if serves and variants[name].is_traffic]

@@ -185,13 +185,16 @@ class GroupRunner:
         source = setting.sources[group.shape]
         largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
         batch, tokens = largest.batch, largest.prompt_len + largest.output_len
+        told, offloaded_bytes = setting.told(group), 0
         if group.device == "gpu":
             # A server is not told how long a sequence may be: vLLM then makes room for the model's longest.
             context = source.shape.max_position_embeddings
             work = gpu_fit.GpuWork(source.shape, group.loader, group.precision, batch, tokens, context, group.gpus)
-            refusal = gpu_fit.cannot_run(work.told(setting.told(group)), setting.machine)
+            work = work.told(told)
+            refusal = gpu_fit.cannot_run(work, setting.machine)
             if refusal:
                 return refusal
+            offloaded_bytes = work.host_bytes
         kind = to_build(
             source,
             group.loader,
@@ -209,7 +212,8 @@ class GroupRunner:
             tokens=tokens,
             builds=kind,
             device=group.device,
-            kv_cache_dtype=setting.told(group).get("kv_cache_dtype"),
+            kv_cache_dtype=told.get("kv_cache_dtype"),
+            offloaded_bytes=offloaded_bytes,
         )
 
     def _collect(self, scenarios: Sequence[Scenario], result: GroupResult) -> None:

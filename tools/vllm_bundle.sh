@@ -73,7 +73,14 @@ PY
 $pip download --quiet --no-deps --only-binary=:all: --dest "$work/wheels" --requirement "$work/wanted.txt"
 $pip install --quiet --no-deps --no-index --no-compile --target "$work/site" "$work"/wheels/*.whl
 
-for file in "${dropped[@]}"; do rm -f "$work/site/$file"; done
+for file in "${dropped[@]}"; do
+  # A host may have vLLM itself, and lack the rest.
+  if [[ -d $work/site/vllm && ! -e $work/site/$file ]]; then
+    echo "warning: this vLLM has no $file: nothing was left out for ARCH $arch there, and the bundle is larger; its" \
+      "libraries: $(cd "$work/site" && find "$attention" -name '*.so' 2> /dev/null | sort | xargs)" >&2
+  fi
+  rm -f "$work/site/$file"
+done
 rm -rf "$work"/site/vllm/third_party/*/cutlass "$work"/site/vllm/third_party/deep_gemm/include/{cute,cutlass} \
   "$work"/site/vllm/vllm-rs "$work"/site/mistral_common/data/tekken_24*
 mkdir -p "$out"

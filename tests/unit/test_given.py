@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tokgate.cli import main
+from tokgate.errors import InputError
 from tokgate.generate.settings import ServiceSettings
 from tokgate.given import context_len, given_settings, merged
 
@@ -37,6 +38,20 @@ def test_what_is_no_setting_is_refused_with_an_example(word: str, capsys: pytest
     said = capsys.readouterr().err
     assert f"--set {word}: " in said
     assert "--set enforce_eager=true" in said
+
+
+@pytest.mark.parametrize("value", ["1.5", "0", "-0.1", "0.0", "nan", "inf", "true", '"0.9"'])
+def test_a_share_of_memory_is_above_0_and_up_to_1(value: str) -> None:
+    with pytest.raises(InputError) as refused:
+        given_settings(["enforce_eager=true", f"gpu_memory_utilization={value}"], "--perf-set")
+    assert str(refused.value).startswith("--perf-set: gpu_memory_utilization = ")
+    assert str(refused.value).endswith("; expected a number above 0 and up to 1")
+
+
+@pytest.mark.parametrize("value", ["1", "1.0", "0.95", "0.001"])
+def test_a_share_of_memory_that_there_is_goes_on_as_it_is(value: str) -> None:
+    given = given_settings([f"gpu_memory_utilization={value}"], "--perf-set")
+    assert given == {"gpu_memory_utilization": float(value)}
 
 
 def test_a_setting_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

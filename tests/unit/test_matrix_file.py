@@ -245,3 +245,11 @@ def test_only_servers_have_a_number_of_prompts(matrix_file: Path) -> None:
     matrix_file.write_text(MATRIX.replace('selections = ["ens"]', "num_prompts = 200", 1))
     with pytest.raises(InputError, match="num_prompts is for engine serve"):
         load_matrix(matrix_file)
+
+
+def test_a_setting_that_no_engine_takes_is_refused_with_its_place(matrix_file: Path) -> None:
+    matrix_file.write_text(GPU_MATRIX.replace("seed = 7", "gpu_memory_utilization = 1.5"))
+    with pytest.raises(
+        InputError, match=r"group 1: gpu_memory_utilization = 1.5; expected a number above 0 and up to 1"
+    ):
+        load_matrix(matrix_file)

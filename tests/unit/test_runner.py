@@ -85,3 +85,29 @@ def test_what_the_engine_may_use_is_that_of_the_merged_settings(tmp_path: Path) 
     assert found is not None
     assert found.startswith("measuring vllm int8 on 1 GPU needs 11.1 GB: ")
     assert "; available: 8.1 GB (50% of 1 GPU of 15360 MiB); would fit: " in found
+
+
+MISTRAL = "mistral-7b"
+
+
+def fp16_on_a_t4(folder: Path, given: dict[str, Any]) -> str | None:
+    """Of Mistral-7B's shortest row, as `tests/gpu/test_offline_mistral_7b.py -k 'fp16 and b1.p5'` has it."""
+    group = Group(MISTRAL, f"{MISTRAL}-dummy", "vllm", "fp16", device="gpu", skeleton=True)
+    sources = {MISTRAL: resolve("dummy", MISTRAL)}
+    setting = Setting(Profile("quick", 1, 1), sources, folder, "python", "python", "avx2", 2, machine=T4, given=given)
+    return GroupRunner(setting, NoScreen(), Silent()).cannot_run(group, [Scenario(group, 1, 5, 50)])
+
+
+def test_offloaded_weights_are_of_the_hosts_sum_and_not_of_the_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fp16_on_a_t4(tmp_path, {})
+    assert found is not None
+    assert found.startswith("measuring vllm fp16 on 1 GPU needs 16.8 GB: 14.5 GB weights + ")
+    offload = {"cpu_offload_gb": 8}
+    assert fp16_on_a_t4(tmp_path, offload) is None
+    monkeypatch.setattr("tokgate.models.fit.available_bytes", lambda: 12 * 10**9)
+    found = fp16_on_a_t4(tmp_path, offload)
+    assert found is not None
+    assert found.startswith("measuring vllm fp16 on a GPU needs 12.9 GB: ")
+    assert " + 9.9 GB weights kept off the GPU; available: 12.0 GB" in found

@@ -1,4 +1,4 @@
-"""What a setting may hold, of engines that tokgate itself reads the settings of. Standard library alone."""
+"""What a setting may hold, where tokgate itself reads it. Standard library alone."""
 
 from __future__ import annotations
 
@@ -20,5 +20,17 @@ def switch(name: str, value: Any) -> bool:
     return value
 
 
+def share(name: str, value: Any) -> float:
+    """The value. Raises ValueError where it is no number above 0 and up to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError(f"{name} = {value!r}; expected a number above 0 and up to 1")
+    return value
+
+
 # Setting -> its check, whichever engine takes it.
-CHECKS: dict[str, Callable[[str, Any], Any]] = {"threads": whole_number, "allow_spinning": switch}
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "threads": whole_number,
+    "allow_spinning": switch,
+    # vLLM's; by it is decided beforehand what fits.
+    "gpu_memory_utilization": share,
+}

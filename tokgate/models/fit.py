@@ -147,13 +147,15 @@ def does_not_fit(
     device: Device = "cpu",
     available: int | None = None,
     kv_cache_dtype: Any = None,
+    offloaded_bytes: int = 0,
 ) -> str | None:
     """Why a row cannot be measured, or its model not built, in the host memory available now; None if it can.
 
-    `builds`: the kind that is to be built, None where it is there. On a GPU the host holds the libraries alone;
-    whether the GPU holds the rest says gpu_fit.py. `kv_cache_dtype`: as vLLM is told it.
+    `builds`: the kind that is to be built, None where it is there. On a GPU the host holds the libraries, and
+    `offloaded_bytes` of weights; whether the GPU holds the rest says gpu_fit.py. `kv_cache_dtype`: as vLLM is told it.
     """
-    on_gpu = Need(f"measuring {engine} {precision} on a GPU", (("host memory of the engine", _ENGINE_BYTES[engine]),))
+    host = (("host memory of the engine", _ENGINE_BYTES[engine]), ("weights kept off the GPU", offloaded_bytes))
+    on_gpu = Need(f"measuring {engine} {precision} on a GPU", host)
     needs = [on_gpu if device == "gpu" else measure_bytes(shape, engine, precision, batch, tokens, kv_cache_dtype)]
     if builds is not None:
         needs.append(build_bytes(shape, builds))

@@ -112,9 +112,18 @@ class ModelShape:
 
     def quantised_bytes(self, precision: str) -> int:
         """Bytes of the weights where those below 16 bits are of the layers alone, as on GPUs."""
-        at_16_bits = (1 if self.tie_word_embeddings else 2) * self._embedding
-        width = WEIGHT_BYTES[precision]
-        return int((self.parameters - at_16_bits) * width + at_16_bits * max(width, 2.0))
+        return self.layers_bytes(precision) + int(self._outside_layers * max(WEIGHT_BYTES[precision], 2.0))
+
+    def layers_bytes(self, precision: str) -> int:
+        """Of those, what is not the embedding or the output layer."""
+        return int((self.parameters - self._outside_layers) * WEIGHT_BYTES[precision])
+
+    @property
+    def layer_matrices(self) -> tuple[int, ...]:
+        """Values of a layer's matrices as vLLM keeps them: queries, keys and values are one, gate and up are one."""
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        across = self.hidden_size * self.intermediate_size
+        return self.hidden_size * (queries + 2 * keys), queries * self.hidden_size, 2 * across, across
 
     def kv_bytes(self, batch: int, tokens: int, bytes_per_value: int) -> int:
         """Bytes of the keys and values of `batch` sequences of `tokens` tokens each."""
@@ -126,13 +135,16 @@ class ModelShape:
         return self.vocab_size * self.hidden_size
 
     @property
+    def _outside_layers(self) -> int:
+        return (1 if self.tie_word_embeddings else 2) * self._embedding
+
+    @property
     def _layer(self) -> int:
-        queries = self.num_attention_heads * self.head_dim
-        keys = self.num_key_value_heads * self.head_dim
-        attention = self.hidden_size * (2 * queries + 2 * keys)
+        biases = 0
         if self.attention_bias:
-            attention += queries + 2 * keys + (0 if self.model_type in _BIASED_QKV else self.hidden_size)
-        return attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
+            queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+            biases = queries + 2 * keys + (0 if self.model_type in _BIASED_QKV else self.hidden_size)
+        return sum(self.layer_matrices) + biases + 2 * self.hidden_size
 
 
 def cache_value_bytes(engine: str, precision: str, kv_cache_dtype: Any = None) -> int:

@@ -31,9 +31,9 @@ import msgspec
 
 from tokgate import tomltext
 from tokgate.engine_settings import KNOWN
-from tokgate.engines.values import CHECKS
 from tokgate.errors import InputError, unknown
 from tokgate.gate.limits import SECONDS, check_key
+from tokgate.given import check_values
 from tokgate.metrics import Metric, metrics_of
 from tokgate.plan import Device
 from tokgate.session import check_slug
@@ -195,12 +195,9 @@ def _check_known(name: str, engine: str, place: str) -> None:
 
 
 def _check_value(name: str, value: Any, engine: str, place: str) -> None:
-    if value == DEFAULT or name not in CHECKS or name not in KNOWN.get(engine, ()):
-        return
-    try:
-        CHECKS[name](name, value)
-    except ValueError as error:
-        raise InputError(f"{place}: {error}") from None
+    # What engine has no such setting says _check_known, or vLLM itself.
+    if value != DEFAULT and name in KNOWN.get(engine, (name,)):
+        check_values({name: value}, place)
 
 
 def _metric(name: str, engine: str, place: str) -> Metric:

@@ -113,6 +113,15 @@ def test_on_a_gpu_the_host_holds_the_libraries_and_builds_the_models() -> None:
     assert "building vllm-int8 needs 46" in refusal
 
 
+def test_weights_that_a_gpu_does_not_keep_are_the_hosts() -> None:
+    row = {"batch": 1, "tokens": 55, "device": "gpu", "builds": None}
+    shape = load_model("mistral-7b").shape
+    assert fit.does_not_fit(shape, "vllm", "fp16", **row, offloaded_bytes=9 * GB, available=12 * GB) is None
+    refusal = fit.does_not_fit(shape, "vllm", "fp16", **row, offloaded_bytes=9 * GB, available=12 * GB - 1)
+    assert refusal is not None
+    assert "needs 12.0 GB: 3.0 GB host memory of the engine + 9.0 GB weights kept off the GPU; available: " in refusal
+
+
 @pytest.mark.parametrize(
     ("kind", "seen_mb"),
     [

@@ -144,7 +144,7 @@ def test_transformers_pays_for_the_whole_batch(precision: str) -> None:
 
 def test_the_sum_is_of_what_the_engine_is_told() -> None:
     one = replace(work("qwen2.5-7b", "int8"), context=131072)
-    assert one.told({"enforce_eager": True, "kv_cache_dtype": "auto"}) == one
+    assert one.told({"enforce_eager": False, "kv_cache_dtype": "auto", "seed": 1}) == one
     assert one.told({"max_model_len": 4096}).context == 4096
     assert one.told({"max_model_len": -1}).context == one.told({"max_model_len": "auto"}).context == one.tokens
     eight_bits = one.told({"kv_cache_dtype": "fp8"})
@@ -155,6 +155,80 @@ def test_the_sum_is_of_what_the_engine_is_told() -> None:
     refusal = cannot_run(one.told({"max_model_len": 4096, "gpu_memory_utilization": 0.5}), T4)
     assert refusal is not None
     assert "available: 8.1 GB (50% of 1 GPU of 15360 MiB)" in refusal
+
+
+@pytest.mark.parametrize(
+    ("told", "part", "size"),
+    [
+        ({}, "weights", 14_483_464_192),
+        ({"cpu_offload_gb": 8}, "weights", 14_483_464_192 - 8 * 2**30),
+        ({"cpu_offload_gb": 0.5}, "weights", 14_483_464_192 - 2**29),
+        # The embedding and the output layer stay: 2 x 32,000 x 4,096 values.
+        ({"cpu_offload_gb": 100}, "weights", 2 * 2 * 32000 * 4096),
+        ({"cpu_offload_gb": float("inf")}, "weights", 2 * 2 * 32000 * 4096),
+        ({"cpu_offload_gb": -1}, "weights", 14_483_464_192),
+        ({"quantization": "bitsandbytes"}, "weights", 4_014_082_048),
+        ({"quantization": "fp8"}, "weights", 14_483_464_192),
+        ({}, "activations", 2 * 8192 * (3 * 14336 + 4 * 4096)),
+        ({"max_num_batched_tokens": 2048}, "activations", 2 * 2048 * (3 * 14336 + 4 * 4096)),
+        ({"max_num_batched_tokens": 32768}, "activations", 2 * 32768 * (3 * 14336 + 4 * 4096)),
+        ({"max_num_batched_tokens": 0}, "activations", 2 * 8192 * (3 * 14336 + 4 * 4096)),
+        ({"max_num_batched_tokens": 2048, "max_model_len": 32768}, "KV cache", (4096 + 2048) * 2 * 32 * 8 * 128 * 2),
+        ({}, "logits", 2 * 4 * 256 * 32000),
+        ({"max_num_seqs": 16}, "logits", 2 * 4 * 16 * 32000),
+        ({"max_num_seqs": "many"}, "logits", 2 * 4 * 256 * 32000),
+        ({}, "CUDA graphs", 250_000_000),
+        ({"enforce_eager": True}, "CUDA graphs", 0),
+        ({"enforce_eager": True}, "workspaces", 450_000_000),
+    ],
+)
+def test_each_setting_changes_its_part_of_the_sum(told: dict[str, Any], part: str, size: int) -> None:
+    assert dict(gpu_fit.gpu_bytes(work("mistral-7b", "fp16").told(told)).parts)[part] == size
+
+
+def test_offloaded_weights_let_a_model_run_that_is_too_large_otherwise() -> None:
+    one = work("mistral-7b", "fp16")
+    assert cannot_run(one, T4) is not None
+    assert cannot_run(one.told({"cpu_offload_gb": 8}), T4) is None
+    refusal = cannot_run(one.told({"cpu_offload_gb": 1}), T4)
+    assert refusal is not None
+    assert refusal.startswith("measuring vllm fp16 on 1 GPU needs 15.7 GB: 13.4 GB weights + ")
+
+
+def test_what_each_gpu_offloads_is_its_own() -> None:
+    told = {"cpu_offload_gb": 2}
+    one, two = (work("mistral-7b", "fp16", gpus=gpus).told(told) for gpus in (1, 2))
+    assert (one.offloaded_bytes, two.offloaded_bytes) == (2 * 2**30, 4 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [
+        ("mistral-7b", (64 + 32 + 256 + 128) / (48 + 32 + 224 + 112)),
+        ("qwen2.5-7b", (32 + 32 + 512 + 256) / (31.5 + 24.5 + 259 + 129.5)),
+    ],
+)
+def test_the_host_pins_each_matrix_in_a_power_of_two(model: str, times: float) -> None:
+    """In MiB: queries, keys and values; the attention's output; gate and up; down."""
+    one = work(model, "fp16").told({"cpu_offload_gb": 8})
+    assert one.host_bytes / one.offloaded_bytes == pytest.approx(times, rel=1e-6)
+    assert work(model, "fp16").host_bytes == 0
+
+
+def test_a_step_that_is_told_too_large_is_refused() -> None:
+    one = work("qwen2.5-7b", "int8")
+    assert cannot_run(one, T4) is None
+    refusal = cannot_run(one.told({"max_num_batched_tokens": 65536}), T4)
+    assert refusal is not None
+    assert " + 9.3 GB activations + " in refusal
+
+
+def test_weights_made_of_4_bits_while_they_are_loaded_fit_and_fewer_bits_are_not_offered() -> None:
+    one = work("mistral-7b", "fp16").told({"quantization": "bitsandbytes"})
+    assert cannot_run(one, T4) is None
+    refusal = cannot_run(one.told({"max_num_batched_tokens": 131072}), T4)
+    assert refusal is not None
+    assert refusal.endswith("; would fit: TP=2, TP=4, TP=8")
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,12 @@ def test_in_pairs_the_reference_does_without(run: Runner) -> None:
         (["--perf-set=data_parallel_size=2"], f"--perf-set data_parallel_size: {ROWS_OWN}: of its GPUs only as many"),
         ([GIVEN, '--perf-set=model="x"'], f"--perf-set model: {ROWS_OWN}; name another model with --perf-model"),
         (["--perf-set=service.batch=2"], f"--perf-set service: {ROWS_OWN}; name a matrix or variant that has it"),
+        (
+            ["--perf-set=gpu_memory_utilization=1.5"],
+            "--perf-set: gpu_memory_utilization = 1.5; expected a number above 0 and up to 1",
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_given_is_bad_input(run: Runner, given: list[str], said: str) -> None:
     done = run(*given)
     assert done.status not in (0, 5), done.out

@@ -41,6 +41,8 @@ def test_a_file_is_its_settings_in_order(tmp_path: Path) -> None:
         ("threads = [1, 2]", "threads = [1, -1]", "grid 1: threads = -1; expected a whole number from 1 up"),
         ("threads = [1, 2]", "threads = [1, 'x']", "grid 1: threads = 'x'; expected a whole number from 1 up"),
         ("threads = [1, 2]", "allow_spinning = ['false']", "allow_spinning = 'false'; expected true or false"),
+        ('engine = "onnx"\nprecision', 'engine = "vllm"\nsettings = { gpu_memory_utilization = 1.5 }\nprecision',
+         "settings: gpu_memory_utilization = 1.5; expected a number above 0 and up to 1"),
         ("threads = [1, 2]", "threads = [1979-05-27]", "threads holds datetime.date"),
         ("threads = [1, 2]", "service = [{ queue = 1 }]", "service is not swept"),
         ("rounds = 1", "rounds = 1\nobjective = 'goodpt'",

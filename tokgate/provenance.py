@@ -12,22 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.environment import environment
-from tokgate.gate.served import served_figures
+from tokgate.gate.served import served_figures, told_of
 from tokgate.launch import LaunchRecord
 from tokgate.launcher import Setting
 from tokgate.options import Options
 from tokgate.result import GroupResult
 from tokgate.roofline import best_peaks, host_speed
 from tokgate.samples import left_out
-
-# An engine's counters, by the names that a server's are kept under.
-_COUNTED = {
-    "num_preemptions": "preemptions",
-    "prefix_cache_queries": "prefix_queries",
-    "prefix_cache_hits": "prefix_hits",
-    "spec_decode_num_draft_tokens": "drafted_tokens",
-    "spec_decode_num_accepted_tokens": "accepted_tokens",
-}
 
 
 def session_id(started: datetime.datetime, machine_id: str, profile: str) -> str:
@@ -82,14 +73,10 @@ def _served(results: list[GroupResult]) -> dict[str, dict[str, float]]:
     """Scenario -> what its server, or its engine, told of itself in the rounds that count."""
     rounds: dict[str, list[dict[str, Any]]] = {}
     for event in _rounds(results):
-        told = {**(event.get("server") or _counted(event)), "rate": event.get("rate")}
+        told = {**told_of(event), "rate": event.get("rate")}
         if any(value is not None for value in told.values()) and event["disturbed"] is None:
             rounds.setdefault(event["scenario"], []).append(told)
     return {scenario: served_figures(told) for scenario, told in rounds.items()}
-
-
-def _counted(event: dict[str, Any]) -> dict[str, Any]:
-    return {_COUNTED[name]: value for name, value in event.get("counters", {}).items() if name in _COUNTED}
 
 
 def _rounds(results: list[GroupResult]) -> list[dict[str, Any]]:

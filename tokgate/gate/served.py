@@ -34,10 +34,31 @@ _FIGURES = (
     _Figure("prefix_hit_share", "prompt tokens found in the cache", is_share=True),
     _Figure("acceptance", "drafted tokens accepted", is_share=True),
 )
+# An engine's counters, by the names that a server's are kept under.
+_COUNTED = {
+    "num_preemptions": "preemptions",
+    "prefix_cache_queries": "prefix_queries",
+    "prefix_cache_hits": "prefix_hits",
+    "spec_decode_num_draft_tokens": "drafted_tokens",
+    "spec_decode_num_accepted_tokens": "accepted_tokens",
+}
+
+
+def told_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the server (`serving.server_metrics.ServerUse`), or else the engine, told of itself in a round: its event.
+
+    By a server's names; empty where neither told anything.
+    """
+    server, counters = event.get("server"), event.get("counters")
+    if isinstance(server, Mapping) and server:
+        return server
+    if not isinstance(counters, Mapping):
+        return {}
+    return {_COUNTED[name]: value for name, value in counters.items() if name in _COUNTED}
 
 
 def served_figures(rounds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Of a scenario's rounds (`server` of their events) the mean of each figure; what none tells is left out."""
+    """Of a scenario's rounds (`told_of` their events) the mean of each figure; what none tells is left out."""
     found: dict[str, list[float]] = {}
     for told in rounds:
         for name, value in _figures(told).items():

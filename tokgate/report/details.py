@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from tokgate.gate.served import told_of
 from tokgate.report.figures import typical
 from tokgate.roofline import Bound, bound, floor_s, peaks_of, step_of
 from tokgate.session import Row, Session
@@ -31,7 +32,9 @@ class Details:
     """One scenario. Shares are 0 to 1; `decode_share`: the roofline's floor of a decode step over its time.
 
     With speculation a step makes several tokens, so its share may exceed 1. `gpu_share` and `power_w`: the means of
-    rounds of a second and more. `preemptions`: a round. `memory_bytes`: the GPUs' where there are any.
+    rounds of a second and more. `preemptions`: a round. `memory_bytes`: the GPUs' where there are any. `cache_share`:
+    the most of the KV cache that was in use at once; a server tells that share, and no `cache`. What is told by neither
+    a server nor an engine is None, which is not 0.
     """
 
     scenario: str
@@ -43,6 +46,7 @@ class Details:
     power_w: float | None
     memory_bytes: float | None
     cache: CacheUse | None
+    cache_share: float | None
     preemptions: float | None
     prefix_hits: float | None
     accepted: float | None
@@ -70,7 +74,8 @@ def _details(session: Session, group: str, scenario: str) -> Details:
     ]
     watched = [_of(event, "gpu") for event in rounds if (_number(event, "total_s") or 0) >= _LEAST_SAMPLED_S]
     share, limit = _decode(session, scenario, rows.get("tpot"))
-    counters = [counted for event in rounds if (counted := _of(event, "counters"))]
+    told = [told_of(event) for event in rounds]
+    cache = _cache([_of(event, "kv_cache") for event in rounds])
     memory = rows.get("peak_gpu_memory") or rows.get("peak_memory")
     return Details(
         scenario=scenario,
@@ -81,10 +86,11 @@ def _details(session: Session, group: str, scenario: str) -> Details:
         gpu_share=_mean(watched, "utilization"),
         power_w=_mean(watched, "power_w"),
         memory_bytes=max(map(max, memory.launches)) if memory else None,
-        cache=_cache([_of(event, "kv_cache") for event in rounds]),
-        preemptions=_mean(counters, "num_preemptions"),
-        prefix_hits=_ratio(counters, "prefix_cache_hits", "prefix_cache_queries"),
-        accepted=_ratio(counters, "spec_decode_num_accepted_tokens", "spec_decode_num_draft_tokens"),
+        cache=cache,
+        cache_share=_cache_share(cache, told),
+        preemptions=_mean(told, "preemptions"),
+        prefix_hits=_ratio(told, "prefix_hits", "prefix_queries"),
+        accepted=_ratio(told, "accepted_tokens", "drafted_tokens"),
         cpu_s=_typical(rows.get("cpu_time_per_token")),
     )
 
@@ -108,10 +114,21 @@ def _cache(told: Sequence[Mapping[str, Any]]) -> CacheUse | None:
     return CacheUse(int(max(peaks) * each) if peaks else None, int(blocks * each))
 
 
-def _ratio(counters: Sequence[Mapping[str, Any]], part: str, whole: str) -> float | None:
-    """None where there was nothing to take part of: no cache, no speculation."""
-    total = sum(_number(counted, whole) or 0.0 for counted in counters)
-    return sum(_number(counted, part) or 0.0 for counted in counters) / total if total else None
+def _cache_share(cache: CacheUse | None, told: Sequence[Mapping[str, Any]]) -> float | None:
+    if cache is not None:
+        return cache.peak_tokens / cache.tokens if cache.peak_tokens is not None and cache.tokens else None
+    return max((share for figures in told if (share := _number(figures, "kv_cache_use")) is not None), default=None)
+
+
+def _ratio(told: Sequence[Mapping[str, Any]], part: str, whole: str) -> float | None:
+    """Of the rounds that tell both. None where there was nothing to take part of: no cache, no speculation."""
+    pairs = [
+        (some, of)
+        for figures in told
+        if (some := _number(figures, part)) is not None and (of := _number(figures, whole)) is not None
+    ]
+    total = sum(of for _, of in pairs)
+    return sum(some for some, _ in pairs) / total if total else None
 
 
 def _mean(told: Iterable[Mapping[str, Any]], name: str) -> float | None:

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from tokgate import tomltext
 from tokgate.gate.achieved import ARITHMETIC, si
-from tokgate.report.details import CacheUse, Details, details, launches_of
+from tokgate.report.details import Details, details, launches_of
 from tokgate.report.figures import scenarios_by_group
 from tokgate.report.starts import starts_text
-from tokgate.report.units import text_of
+from tokgate.report.units import share_text, text_of
 from tokgate.roofline import peaks_of
 from tokgate.session import Session
 
@@ -36,8 +36,8 @@ def _or_empty(value: float | None, form: Callable[[float], str]) -> str:
     return "" if value is None else form(value)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.1 or share == 0 else f"{100 * share:.1f}%"
+def _share(value: float | None) -> str:
+    return _or_empty(value, share_text)
 
 
 def _plain(value: float | None) -> str:
@@ -51,9 +51,11 @@ def _count(tokens: int) -> str:
     return str(tokens)
 
 
-def _cache(use: CacheUse | None) -> str:
+def _cache(row: Details) -> str:
+    """In tokens where they are known: a server tells a share."""
+    use = row.cache
     if use is None:
-        return ""
+        return _share(row.cache_share)
     return f"{'?' if use.peak_tokens is None else _count(use.peak_tokens)}/{_count(use.tokens)}"
 
 
@@ -61,18 +63,18 @@ _COLUMNS = (
     _Column("tok/s", lambda row: _plain(row.tok_s)),
     _Column(
         "decode at",
-        lambda row: f"{_or_empty(row.decode_share, _percent)} {row.decode_bound or ''}".strip(),
+        lambda row: f"{_share(row.decode_share)} {row.decode_bound or ''}".strip(),
         "decode at: the least time of a step by its bytes, operations and this machine's peaks, as a share of\n"
         "its time, and what limits it: memory, compute, or overhead (launches and waits)",
     ),
     _Column("J/tok", lambda row: _or_empty(row.energy_j, lambda value: f"{value:.3g}")),
-    _Column("GPU", lambda row: _or_empty(row.gpu_share, _percent), "GPU, W: of rounds of a second and more"),
+    _Column("GPU", lambda row: _share(row.gpu_share), "GPU, W: of rounds of a second and more"),
     _Column("W", lambda row: _plain(row.power_w)),
     _Column("memory", lambda row: _or_empty(row.memory_bytes, lambda value: text_of(value, "B"))),
-    _Column("KV tokens", lambda row: _cache(row.cache), "KV tokens: most in use at once, in whole blocks / allocated"),
+    _Column("KV tokens", _cache, "KV tokens: most in use at once, in whole blocks / allocated; of a server the share"),
     _Column("preempt", lambda row: _plain(row.preemptions or None), "preempt: requests set back, a round"),
-    _Column("prefix", lambda row: _or_empty(row.prefix_hits, _percent), "prefix: prompt tokens found in the KV cache"),
-    _Column("spec", lambda row: _or_empty(row.accepted, _percent), "spec: share of the drafted tokens that was right"),
+    _Column("prefix", lambda row: _share(row.prefix_hits), "prefix: prompt tokens found in the KV cache"),
+    _Column("spec", lambda row: _share(row.accepted), "spec: share of the drafted tokens that was right"),
     _Column("CPU/tok", lambda row: _or_empty(row.cpu_s, lambda value: text_of(value, "s"))),
 )
 

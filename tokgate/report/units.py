@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SHOWN_DIGITS, _ALL_DIGITS = 5, 17
+_LEAST_SHARE = 1e-3
 
 
 def text_of(value: float, unit: str) -> str:
@@ -13,6 +14,13 @@ def text_of(value: float, unit: str) -> str:
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
     # Joules a token of a small model: two decimals would leave one digit of them.
     return f"{value:#.3g} {unit}".strip() if 1e-4 <= value < 0.1 else f"{_digits(value)} {unit}".strip()
+
+
+def share_text(share: float) -> str:
+    """A share in percent: 0.25 -> '25%', 0.031 -> '3.1%', 0 -> '0%'; what is more than nothing never reads as 0."""
+    if share >= 0.1 or share == 0:
+        return f"{100 * share:.0f}%"
+    return f"{100 * share:.1f}%" if share >= _LEAST_SHARE else f"<{100 * _LEAST_SHARE:.1f}%"
 
 
 def digits_apart(value: float, bound: float) -> int:

@@ -67,9 +67,11 @@ def capacity_of(
 
     Raises ValueError where no request succeeded: then there is no rate to take a share of.
     """
-    if not result.successes:
-        raise ValueError(f"{row.scenario}: no request succeeded in the closed loop that its rate is a share of")
     fault = load_fault(row, requests, result)
+    if not result.successes:
+        raise ValueError(
+            f"{row.scenario}: no request succeeded in the closed loop that its rate is a share of: {fault}"
+        )
     # What fails is off the server's hands: the rate would be another, and the row as much easier or harder.
     doubt = None if fault else _joined(disturbed, result.client_fault())
     told = "its rate is a share of what a closed loop found, in which "

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from tokgate.plan import PlanRow
+from tokgate.serving.advice import advice
 from tokgate.serving.load import LoadResult
 from tokgate.serving.measures import Measures, measure
 from tokgate.serving.request import Request
@@ -75,7 +76,8 @@ def load_fault(row: PlanRow, requests: Sequence[Request], result: LoadResult) ->
             f"{kind.kind.value} ({kind.count}{f': {kind.first}' if kind.first else ''})"
             for kind in found.failures[:_MOST_NAMED]
         )
-        return f"{found.failed} of {found.requests} requests failed: {kinds}; see the server's log"
+        what_to_do = advice(kind.first for kind in found.failures)
+        return f"{found.failed} of {found.requests} requests failed: {kinds}; {what_to_do}"
     uncounted = sum(record.prompt_tokens is None for record in result.records)
     if uncounted:
         return f"the server did not tell the prompt tokens of {uncounted} requests: expected `usage` in each stream"

@@ -102,3 +102,11 @@ def test_a_matrix_that_the_marker_leaves_out_refuses_nothing(run: Runner, chosen
 def test_a_matrix_that_not_may_choose_is_asked(run: Runner) -> None:
     refused = run("-m", "not gpu and not unit", "--perf-profile=nightly", "--co", "-q")
     assert (refused.status, "unknown profile 'nightly'" in refused.out) == (4, True), refused.out
+
+
+def test_a_row_that_a_server_elsewhere_is_never_measured_by_refuses_nothing(run: Runner) -> None:
+    """Of the serving matrix one row is longer than the tiny model's context, and it is not at default settings."""
+    elsewhere = ("--perf-base-url=http://127.0.0.1:9", "--perf-served-model=m", "--perf-machine=x")
+    listed = run("-m", "serving", *elsewhere, "--perf-profile=nightly", "-k", "serve.fp16.c10", "--co", "-q")
+    assert (listed.status, "m.serve.fp16.c10.p512.o512" in listed.out) == (0, True), listed.out
+    assert "cannot be measured" not in listed.out

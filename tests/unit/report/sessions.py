@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
+from tokgate.serving.server_metrics import ServerUse
 from tokgate.session import Row, Session
 
 GROUP = "qwen2.5-7b-instruct-dummy.vllm.fp16.tp2.ngram"
 SCENARIO = f"{GROUP}.b200.p1000.o1000"
+# Of a server whose page has none of what is looked for.
+USE = ServerUse(
+    readings=3, kv_cache_use=None, running=None, waiting=None, preemptions=None, prefix_queries=None, prefix_hits=None,
+    drafted_tokens=None, accepted_tokens=None, prompt_tokens=None, output_tokens=None, queue_s=None, first_tokens=None,
+    ttft_s=None,
+)  # fmt: skip
 
 
 def row(metric: str, value: float, unit: str, scenario: str = SCENARIO) -> Row:
@@ -25,6 +33,12 @@ def round_event(total_s: float = 2.0, **more: Any) -> dict[str, Any]:
         },
         **more,
     }  # fmt: skip
+
+
+def served(**told: float) -> dict[str, Any]:
+    """A round of a server that told no more than this."""
+    event = round_event(server=asdict(replace(USE, **told)))
+    return {name: value for name, value in event.items() if name not in ("kv_cache", "counters")}
 
 
 def session(*rounds: dict[str, Any], kind: str = "gpu", rows: list[Row] | None = None, **launch: Any) -> Session:

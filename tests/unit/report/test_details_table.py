@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from rich.console import Console
-from sessions import round_event, row, session
+from sessions import SCENARIO, round_event, row, served, session
 
 from tokgate import session as sessions
 from tokgate.cli import main
 from tokgate.report.details_table import render_details
+from tokgate.report.units import share_text
 from tokgate.session import Session
 
 pytestmark = pytest.mark.unit
@@ -45,6 +46,26 @@ def test_columns_that_no_row_fills_are_left_out_with_their_legend() -> None:
     (header,) = [line for line in lines if "tok/s" in line]
     assert header.split() == ["tok/s", "memory"]
     assert not [line for line in lines if line.startswith(("decode at:", "KV tokens:", "spec:", "GPU, W:"))]
+
+
+def test_served_rows_fill_the_same_columns_and_leave_a_gap_for_what_was_not_told() -> None:
+    other = SCENARIO.replace("b200", "c10")
+    told = served(kv_cache_use=0.45, preemptions=41.0, prefix_queries=400.0, prefix_hits=100.0, drafted_tokens=50.0,
+                  accepted_tokens=10.0)  # fmt: skip
+    rows = [row("output_throughput", 16515.0, "tok/s"), row("output_throughput", 20.0, "tok/s", other)]
+    lines = shown(session(told, {**served(), "scenario": other, "gpu": None}, rows=rows))
+    (header,) = [line for line in lines if "tok/s" in line]
+    assert header.split()[-5:] == ["KV", "tokens", "preempt", "prefix", "spec"]
+    cells = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(("b200.", "c10."))}
+    assert cells["b200.p1000.o1000"][-4:] == ["45%", "41.0", "25%", "20%"]
+    assert cells["c10.p1000.o1000"] == ["20.0"]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, "0%"), (1e-6, "<0.1%"), (0.031, "3.1%"), (0.25, "25%"), (1.0, "100%")]
+)
+def test_a_share_above_nothing_never_reads_as_0(share: float, expected: str) -> None:
+    assert share_text(share) == expected
 
 
 def test_a_start_and_the_machines_own_peaks_stand_above() -> None:

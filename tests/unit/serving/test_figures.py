@@ -63,6 +63,13 @@ def test_failed_requests_are_told_by_kind_with_what_the_first_said() -> None:
     assert fault == "1 of 2 requests failed: connection lost (1: after 3 tokens); see the server's log"
 
 
+def test_failures_by_another_vocabulary_name_the_remedy() -> None:
+    refused = failure(1, Failure.HTTP_4XX, "Token id 136509 is out of vocabulary")
+    fault = load_fault(ROW, REQUESTS, run(success(0, 0.0, 1.0, 2.0, 3.0), refused))
+    assert str(fault).startswith("1 of 2 requests failed: HTTP 4xx (1: Token id 136509 is out of vocabulary); see the")
+    assert "name the model that it serves, --perf-model=DIR" in str(fault)
+
+
 @pytest.mark.parametrize(("told", "said"), [(6, "counted 11 prompt tokens"), (None, "did not tell the prompt tokens")])
 def test_other_prompt_tokens_than_were_sent_are_a_fault(told: int | None, said: str) -> None:
     result = run(success(0, 0.0, 1.0, 2.0, 3.0), success(1, 0.0, 1.0, 2.0, 3.0, prompt_tokens=told))

@@ -13,7 +13,7 @@ from tokgate.report.html.blocks import NOTHING, Cell, Column, Table, TableRow
 from tokgate.report.html.data import RowFacts, SessionFacts, short_names
 from tokgate.report.html.figures.base import MARKS, metric_name
 from tokgate.report.html.nights import detail_key
-from tokgate.report.units import text_of
+from tokgate.report.units import share_text, text_of
 
 _ORDER = list(MARKS)
 _ROWS = (
@@ -91,20 +91,22 @@ class _Figure:
     title: str = ""
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}%"
+def _count(value: float) -> str:
+    """Of a mean over rounds."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 _FIGURES = (
     _Figure("tok/s", lambda row: row.tok_s, lambda value: text_of(value, "")),
-    _Figure("decode reaches", lambda row: row.decode_share, _percent, "the roofline's floor of a step over its time"),
+    _Figure("decode reaches", lambda row: row.decode_share, share_text, "the roofline's floor of a step over its time"),
     _Figure("J/token", lambda row: row.energy_j, lambda value: f"{value:.3g}"),
-    _Figure("GPU use", lambda row: row.gpu_share, _percent, "mean of rounds of a second and more"),
+    _Figure("GPU use", lambda row: row.gpu_share, share_text, "mean of rounds of a second and more"),
     _Figure("GPU power", lambda row: row.power_w, lambda value: f"{value:.0f} W"),
     _Figure("memory", lambda row: row.memory_bytes, lambda value: text_of(value, "B"), "the GPUs' where there are any"),
-    _Figure("preemptions", lambda row: row.preemptions, lambda value: f"{value:.2g}", "in a round"),
-    _Figure("prefix hits", lambda row: row.prefix_hits, _percent),
-    _Figure("drafts accepted", lambda row: row.accepted, _percent),
+    _Figure("KV cache", lambda row: row.cache_share, share_text, "the most of it that was in use at once"),
+    _Figure("preemptions", lambda row: row.preemptions, _count, "in a round"),
+    _Figure("prefix hits", lambda row: row.prefix_hits, share_text, "prompt tokens found in the KV cache"),
+    _Figure("drafts accepted", lambda row: row.accepted, share_text),
     _Figure("CPU/token", lambda row: row.cpu_s, lambda value: text_of(value, "s")),
 )
 _LATENCIES = ("ttft", "p99_ttft", "tpot", "p99_tpot", "itl", "e2el")

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tokgate.serving.advice import advice
+
 # Locust is one thread a process; beyond this its users wait for each other, and not for the server.
 MOST_CPU_SHARE = 0.8
 _MOST_NAMED = 3
@@ -111,7 +113,7 @@ class Tally:
             return None
         named = sorted(self.failures.items(), key=lambda pair: -pair[1])[:_MOST_NAMED]
         kinds = ", ".join(f"{kind} ({count}: {self.details[kind]})" for kind, count in named)
-        return f"{self.failed} of {self.requests} requests failed: {kinds}; see the server's log"
+        return f"{self.failed} of {self.requests} requests failed: {kinds}; {advice(self.details.values())}"
 
 
 def tally(requests: Sequence[UserRequest]) -> Tally:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nights import MODEL, accepted, judged, night, nights
+from nights import MODEL, accepted, judged, night, nights, round_event
 
 from tokgate.gate.verdict import Outcome
+from tokgate.report.html.blocks import NOTHING
 from tokgate.report.html.data import SessionFacts
 from tokgate.report.html.sentence import sentence
 from tokgate.report.html.summary import summary
@@ -148,3 +149,22 @@ def test_figures_that_no_scenario_has_are_left_out(tmp_path: Path) -> None:
     labels = [column.label for column in table.columns]
     assert labels == ["scenario", "tok/s", "TTFT", "P99 TTFT", "TPOT", "E2EL", "decode reaches", "memory", "limited by"]
     assert all(len(row.cells) == len(labels) for row in table.rows)
+
+
+def test_served_rows_have_figures_where_their_server_told_them_and_gaps_where_not(tmp_path: Path) -> None:
+    session = night("one", engine="serve", precisions=("fp16",))
+    told = {"kv_cache_use": 0.004, "preemptions": 0.0, "prefix_queries": 400.0, "prefix_hits": 100.0,
+            "drafted_tokens": 50.0, "accepted_tokens": 10.0}  # fmt: skip
+    busy = {"preemptions": 410.0}
+    silent = {**dict.fromkeys(told), "readings": 2}
+    events = [
+        round_event(f"{MODEL}.serve.fp16.b{batch}.p5.o50", server=server)
+        for batch, server in ((1, told), (4, silent), (4, busy), (8, None))
+    ]
+    session.telemetry["groups"] = {f"{MODEL}.serve.fp16": {"launches": [{"rounds": events}]}}
+    table = scenarios_table(judged(session, tmp_path))
+    labels = [column.label for column in table.columns]
+    columns = [labels.index(label) for label in ("KV cache", "preemptions", "prefix hits", "drafts accepted")]
+    shown = [[row.cells[column] for column in columns] for row in table.rows]
+    assert shown[0] == [("0.4%", 0.004), ("0", 0.0), ("25%", 0.25), ("20%", 0.2)]
+    assert shown[1:] == [[NOTHING, ("410", 410.0), NOTHING, NOTHING], [NOTHING] * 4]

@@ -31,6 +31,11 @@ def test_every_request_counts_once() -> None:
     assert found.fault() == "2 of 4 requests failed: connection refused (2: Errno 111); see the server's log"
 
 
+def test_failures_by_another_vocabulary_name_the_remedy() -> None:
+    refused = UserRequest(12.0, 0.1, failure="HTTP 4xx", detail="Token id 136509 is out of vocabulary")
+    assert "name the model that it serves, --perf-model=DIR" in str(tally([success(10), refused]).fault())
+
+
 def test_a_request_that_was_cut_off_makes_the_times_of_the_others_too_short() -> None:
     """The slower the server, the more of them there are: without a fault a slowdown would hide itself."""
     assert tally([success(10)]).fault() is None

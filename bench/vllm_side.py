@@ -37,7 +37,7 @@ def bare(plan: LaunchPlan, emit: Emit) -> None:
     llm = LLM(model=plan.model_dir, enable_prefix_caching=False, **plan.settings)
     emit({"event": "warm"})
     for _, row in plan.order():
-        tokens = prompts_of(plan.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
+        tokens = prompts_of(row.asked.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
         prompts = [{"prompt_token_ids": prompt} for prompt in tokens.tolist()]
         params = SamplingParams(temperature=0.0, max_tokens=row.output_len, ignore_eos=True)
         await_parent()

@@ -205,7 +205,6 @@ class Launcher:
             rows=tuple(row.plan_row for row in scenarios),
             device=group.device,
             gpus=group.gpus,
-            prompts=group.prompts,
             server=self._server(group, start.name) if group.serves else None,
             load_workers=setting.load_workers,
         )

@@ -14,9 +14,9 @@ from typing import Any
 from tokgate.errors import InputError, unknown
 from tokgate.generate.settings import batch_fault
 from tokgate.given import check_values
-from tokgate.matrix_keys import GroupKeys, MatrixKeys, ProfileKeys, VariantKeys, read_toml
+from tokgate.matrix_keys import SAMPLING, GroupKeys, MatrixKeys, ProfileKeys, VariantKeys, read_toml
 from tokgate.metrics import metrics_of
-from tokgate.plan import Api, Prompts, Traffic, Users
+from tokgate.plan import Api, Asked, Prompts, Traffic, Users
 from tokgate.scenario import (
     DEFAULT_GATED,
     PRECISIONS,
@@ -62,11 +62,14 @@ def _check_file(file: MatrixKeys, path: Path) -> None:
 
 def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, VariantKeys]) -> Iterator[Scenario]:
     _check_group(group, place, variants)
-    settings = _settings(group, file, variants)
+    named = {name: variants[name] for name in group.variants}
+    serves = group.engine == SERVE or any(SERVICE in variant.settings for variant in named.values())
+    # Those of the client leave a server the same server, and those of the requests an engine the same engine.
+    of_rows = [name for name, each in named.items() if (each.is_traffic if serves else each.is_of_requests)]
+    settings = dict(file.engines.get(group.engine, {}))
+    for name, variant in named.items():
+        settings |= {} if name in of_rows else variant.settings
     check_values(settings, place)
-    serves = group.engine == SERVE or SERVICE in settings
-    # Of a server's variants those of the client leave it the same server.
-    client = [name for name in group.variants if serves and variants[name].is_traffic]
     has_users = any(variants[name].users for name in group.variants)
     usual = USERS_GATED if has_users else SERVING_GATED if serves else DEFAULT_GATED
     gated = usual if group.gated is None else group.gated
@@ -77,11 +80,10 @@ def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, Va
             shape,
             group.engine,
             precision,
-            tuple(name for name in group.variants if name not in client),
+            tuple(name for name in group.variants if name not in of_rows),
             settings,
             file.device,
             group.weights == "skeleton",
-            "random" if serves else _prompts(group.variants, variants),
         )
         if file.device == "gpu" and key.gpus != file.gpus:
             raise InputError(
@@ -92,9 +94,18 @@ def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, Va
             batch, prompt_len, output_len = _parse_row(text, serves, place)
             if output_len == 1 and "tpot" in gated:
                 raise InputError(f"{place}: row {text!r} has one output token, and so no tpot to gate")
-            traffic = _traffic(group, client, variants, batch, place) if serves else None
-            quick = text in group.quick
-            yield Scenario(key, batch, prompt_len, output_len, gated, quick, group.selections, tuple(client), traffic)
+            yield Scenario(
+                key,
+                batch,
+                prompt_len,
+                output_len,
+                gated,
+                quick=text in group.quick,
+                selections=group.selections,
+                variants=tuple(of_rows),
+                traffic=_traffic(group, of_rows, variants, batch, place) if serves else None,
+                asked=Asked() if serves else _asked(of_rows, variants),
+            )
 
 
 def _check_group(group: GroupKeys, place: str, variants: dict[str, VariantKeys]) -> None:
@@ -126,11 +137,11 @@ def _check_group(group: GroupKeys, place: str, variants: dict[str, VariantKeys])
             raise InputError(f"{place}: variant {name} is of engine {engines}, not {group.engine}")
 
 
-def _settings(group: GroupKeys, file: MatrixKeys, variants: dict[str, VariantKeys]) -> dict[str, Any]:
-    settings = dict(file.engines.get(group.engine, {}))
-    for name in group.variants:
-        settings |= variants[name].settings
-    return settings
+def _asked(names: list[str], variants: dict[str, VariantKeys]) -> Asked:
+    sampling: dict[str, Any] = {}
+    for name in names:
+        sampling |= variants[name].settings.get(SAMPLING, {})
+    return Asked(_prompts(names, variants), sampling)
 
 
 def _traffic(

@@ -18,6 +18,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# The settings of this name go with each request.
+SAMPLING = "sampling"
+
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
@@ -54,6 +57,11 @@ class VariantKeys(_Strict, frozen=True):
     def is_traffic(self) -> bool:
         """Whether it changes what a load client does, and leaves the server as it is."""
         return not self.settings
+
+    @property
+    def is_of_requests(self) -> bool:
+        """Whether it changes what an offline engine is asked, and leaves the engine as it is."""
+        return (self.prompts != "random" or bool(self.settings)) and not self.settings.keys() - {SAMPLING}
 
 
 class GroupKeys(_Strict, frozen=True):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 # Version history: 1  the first
-PLAN_SCHEMA = 1
+PLAN_SCHEMA = 2
 
 Device = Literal["cpu", "gpu"]
 # What prompts hold, see workload/prompts.py.
@@ -63,10 +63,25 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What an offline engine is asked beside lengths: what its `prompts` hold, and how tokens are chosen where that is
+    not greedily (`sampling`: vLLM's sampling parameters by name)."""
+
+    prompts: Prompts = "random"
+    sampling: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """For an engine's `generate`; empty of what all engines do alike."""
+        return {"sampling": dict(self.sampling)} if self.sampling else {}
+
+
+@dataclass(frozen=True)
 class PlanRow:
     """Work of one row: `batch` prompts of `prompt_len` tokens at once, `output_len` tokens each.
 
-    With `traffic` they are requests to a server, and a round has more of them than there are at once.
+    With `traffic` they are requests to a server, and a round has more of them than there are at once; without, they are
+    `asked` of the engine itself.
     """
 
     scenario: str
@@ -74,6 +89,7 @@ class PlanRow:
     prompt_len: int
     output_len: int
     traffic: Traffic | None = None
+    asked: Asked = Asked()
 
     @property
     def requests(self) -> int:
@@ -100,7 +116,9 @@ class PlanRow:
     def of(cls, data: dict[str, Any]) -> PlanRow:
         """From decoded JSON."""
         traffic = data.get("traffic")
-        return cls(**{**data, "traffic": Traffic.of(traffic) if traffic else None})
+        return cls(
+            **{**data, "traffic": Traffic.of(traffic) if traffic else None, "asked": Asked(**data.get("asked", {}))}
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +171,6 @@ class LaunchPlan:
     gpus: int = 1
     measure_peaks: bool = True
     silence_s: float = 900.0
-    prompts: Prompts = "random"
     server: ServerPlan | None = None
     load_workers: int = 0
     in_turn: bool = False

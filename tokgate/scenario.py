@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokgate.errors import InputError, unknown
-from tokgate.plan import Device, PlanRow, Prompts, Traffic
+from tokgate.plan import Asked, Device, PlanRow, Traffic
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "bnb4")
 DEFAULT_GATED = ("output_throughput", "ttft")
@@ -36,7 +36,6 @@ class Group:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     device: Device = "cpu"
     skeleton: bool = False
-    prompts: Prompts = "random"
 
     @property
     def id(self) -> str:
@@ -67,7 +66,8 @@ class Group:
 class Scenario:
     """One row of the matrix: `batch` prompts of `prompt_len` tokens at once, each continued by `output_len` tokens.
 
-    A server's row has `traffic`, and `variants` that are the client's: one server is measured under all of them.
+    `variants`: those that leave the engine as it is, which so is measured under all of them in one launch: what else it
+    is `asked`, or a server's `traffic`.
     """
 
     group: Group
@@ -79,6 +79,7 @@ class Scenario:
     selections: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     traffic: Traffic | None = None
+    asked: Asked = field(default_factory=Asked)
 
     @property
     def shape_id(self) -> str:
@@ -90,7 +91,7 @@ class Scenario:
 
     @property
     def plan_row(self) -> PlanRow:
-        return PlanRow(self.id, self.batch, self.prompt_len, self.output_len, self.traffic)
+        return PlanRow(self.id, self.batch, self.prompt_len, self.output_len, self.traffic, self.asked)
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ def trace(plan: LaunchPlan, folder: Path, emit: Emit) -> None:
 
 
 def _traced(engine: Any, plan: LaunchPlan, row: PlanRow, folder: Path) -> Event:
-    prompts = prompts_of(plan.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
+    prompts = prompts_of(row.asked.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
     # What a first round compiles and allocates is no part of the others.
-    engine.generate(prompts, row.output_len)
+    engine.generate(prompts, row.output_len, **row.asked.keywords)
     before = _traces(folder)
-    generation = engine.traced(prompts, row.output_len)
+    generation = engine.traced(prompts, row.output_len, **row.asked.keywords)
     files = [_named(path, row) for path in sorted(_traces(folder) - before)]
     return {"event": "traced", "scenario": row.scenario, "total_s": generation.total_s, "files": files}
 

@@ -106,8 +106,7 @@ class Launch:
 
     def _warm_up(self) -> None:
         for row in self._plan.rows:
-            prompts = self._prompts(row)
-            self._engine.generate(prompts, min(_WARMUP_TOKENS, row.output_len))
+            self._engine.generate(self._prompts(row), min(_WARMUP_TOKENS, row.output_len), **row.asked.keywords)
         self._watch.settle()
 
     def _measure_peaks(self) -> None:
@@ -138,7 +137,7 @@ class Launch:
 
     def _prompts(self, row: PlanRow) -> Tokens:
         plan = self._plan
-        return prompts_of(plan.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
+        return prompts_of(row.asked.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
 
     def _measure(self, number: int, row: PlanRow) -> Event:
         prompts = self._prompts(row)
@@ -146,7 +145,7 @@ class Launch:
         counted = self._counters()
         reset_family_peak_rss()
         self._watch.start()
-        generation = self._engine.generate(prompts, row.output_len + extra_len)
+        generation = self._engine.generate(prompts, row.output_len + extra_len, **row.asked.keywords)
         watched = self._watch.stop()
         tokens = generation.tokens
         return {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tokgate.engines import Generation
 from tokgate.machine.watch import CpuWatch
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan, Traffic
+from tokgate.plan import PLAN_SCHEMA, Asked, LaunchPlan, PlanRow, ServerPlan, Traffic
 from tokgate.worker import Launch
 
 pytestmark = pytest.mark.unit
@@ -32,6 +32,14 @@ def plan(rows: int = 3, rounds: int = 2, seed: int = 0) -> LaunchPlan:
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     plan().write(tmp_path / "plan.json")
     assert LaunchPlan.read(tmp_path / "plan.json") == plan()
+
+
+def test_a_plan_of_rows_that_ask_otherwise_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    row = PlanRow("sampled", 2, 5, 50, asked=Asked("repetitive", {"temperature": 1.0, "seed": 7}))
+    written = replace(plan(), rows=(*plan().rows, row))
+    written.write(tmp_path / "plan.json")
+    assert LaunchPlan.read(tmp_path / "plan.json") == written
+    assert [each.asked.keywords for each in written.rows[-2:]] == [{}, {"sampling": {"temperature": 1.0, "seed": 7}}]
 
 
 def test_a_serving_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:

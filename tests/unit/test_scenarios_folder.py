@@ -62,13 +62,22 @@ def test_a_matrix_of_several_gpus_says_so_in_every_id(gpus: int) -> None:
 
 def test_speculation_is_measured_where_it_wins_and_where_it_loses_beside_the_same_without() -> None:
     matrix = load_matrix(ROOT / "scenarios" / "gpu-qwen2.5-0.5b.toml")
-    groups = {row.group.variants: row.group for row in matrix.scenarios if row.group.precision == "fp16"}
-    for workload in ("repeat", "sampled"):
-        plain, speculating = groups[workload,], groups["ngram", workload]
-        assert speculating.prompts == plain.prompts == ("repetitive" if workload == "repeat" else "random")
-        assert {**plain.settings, "speculative_config": speculating.settings["speculative_config"]} == (
-            speculating.settings
-        )
+    rows = {row.id.partition(".vllm.fp16.")[2]: row for row in matrix.scenarios}
+    for workload, prompts in (("repeat", "repetitive"), ("sampled", "random")):
+        plain, speculating = (rows[f"{name}.b1.p128.o256"] for name in (workload, f"ngram.{workload}"))
+        assert plain.asked == speculating.asked
+        assert (plain.asked.prompts, "temperature" in plain.asked.sampling) == (prompts, workload == "sampled")
+        assert (plain.group.settings, speculating.group.settings.keys()) == ({}, {"speculative_config"})
+
+
+def test_rows_that_ask_one_engine_otherwise_share_its_launches() -> None:
+    """What a prompt holds and how tokens are chosen goes with each request."""
+    matrix = load_matrix(ROOT / "scenarios" / "gpu-qwen2.5-0.5b.toml")
+    of = {row.id.partition(".vllm.fp16.")[2]: row.group for row in matrix.scenarios}
+    plain, ngram = of["b1.p5.o50"], of["ngram.repeat.b1.p128.o256"]
+    assert of["repeat.b1.p128.o256"] == of["sampled.b8.p128.o256"] == plain
+    assert of["ngram.sampled.b1.p128.o256"] == ngram != plain
+    assert (plain.id, ngram.id) == ("qwen2.5-0.5b-instruct.vllm.fp16", "qwen2.5-0.5b-instruct.vllm.fp16.ngram")
 
 
 def test_the_serving_matrix_holds_what_was_asked_for() -> None:

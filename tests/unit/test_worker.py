@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tokgate import worker
 from tokgate.engines import Generation
 from tokgate.machine.watch import Watched
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, Asked, LaunchPlan, PlanRow
 from tokgate.worker import Launch
 
 pytestmark = pytest.mark.unit
@@ -55,6 +56,23 @@ def launch(events: list[dict[str, Any]], watch: Quiet | None = None, **change: A
         "rounds": 1, "repeats": 1, "order_seed": 0, "prompt_seed": 0, "rows": (ROW,), **change,
     }  # fmt: skip
     return Launch(LaunchPlan(**plan), events.append, watch or Quiet())
+
+
+def test_each_row_is_asked_for_as_it_says():
+    """Warmed up too. An engine that only decodes greedily is told nothing of it."""
+    asked: list[dict[str, Any]] = []
+
+    class Telling(Engine):
+        def generate(self, prompts: NDArray[np.int64], output_len: int, **keywords: Any) -> Generation:
+            asked.append(keywords)
+            return super().generate(prompts, output_len)
+
+    drawn = replace(ROW, scenario="sampled", asked=Asked(sampling={"temperature": 1.0}))
+    made = launch([], rows=(ROW, drawn))
+    made._engine = Telling()
+    made._warm_up()
+    made._measure(0, drawn)
+    assert asked == [{}, {"sampling": {"temperature": 1.0}}, {"sampling": {"temperature": 1.0}}]
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """vLLM offline: `LLM.generate` as its documentation shows it. Serves vLLM 0.19 to 0.32, on CUDA and on the CPU.
 
 Settings go to vLLM's engine arguments as they are, whatever they are: what vLLM does not know it refuses itself,
-by name. Only `sampling` goes to the requests, as sampling parameters beside greedy decoding's.
+by name. Only `sampling` goes to the requests, as sampling parameters beside greedy decoding's, before a call's own.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,16 +69,22 @@ class VllmEngine:
         self._chosen = self._read_back()
         self._cache_peak = watch_cache(self._llm)
 
-    def generate(self, prompts: Tokens, output_len: int, decoding: Decoding | None = None) -> Generation:
-        """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's own clock."""
+    def generate(
+        self,
+        prompts: Tokens,
+        output_len: int,
+        decoding: Decoding | None = None,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Generation:
+        """`prefill_s` and `tpot_s` are medians over the requests, by vLLM's clock. `sampling`: parameters by name."""
+        chosen = {**self._sampling, **(sampling or {})}
         inputs = [{"prompt_token_ids": prompt} for prompt in prompts.tolist()]
         lengths = {"max_tokens": output_len, "ignore_eos": True}
         if decoding is None:
-            params = SamplingParams(**self._sampling, **lengths)
+            params = SamplingParams(**chosen, **lengths)
         else:
             params = [
-                SamplingParams(**{**self._sampling, **_choices(decoding, number)}, **lengths)
-                for number in range(len(inputs))
+                SamplingParams(**{**chosen, **_choices(decoding, number)}, **lengths) for number in range(len(inputs))
             ]
         if self._cache_peak is not None:
             self._cache_peak.share = 0.0
@@ -100,14 +106,14 @@ class VllmEngine:
             tpot_s=median(decode_s) / (output_len - 1) if output_len > 1 else None,
         )
 
-    def traced(self, prompts: Tokens, output_len: int) -> Generation:
+    def traced(self, prompts: Tokens, output_len: int, sampling: Mapping[str, Any] | None = None) -> Generation:
         """`generate` under vLLM's own profiler, which a setting (profiler_config) must have asked for.
 
         The traces are written when this returns.
         """
         self._llm.start_profile()
         try:
-            return self.generate(prompts, output_len)
+            return self.generate(prompts, output_len, sampling=sampling)
         finally:
             self._llm.stop_profile()
 

@@ -38,6 +38,10 @@ class FakeLLM:
             for number in range(len(inputs))
         ]
 
+    def start_profile(self) -> None: ...
+
+    def stop_profile(self) -> None: ...
+
     def collective_rpc(self, question: Any) -> list[str]:
         return ["asked"]
 
@@ -80,6 +84,13 @@ def test_greedy_decoding_with_an_end_draws_nothing(engine: Any) -> None:
 def test_what_is_measured_is_asked_for_by_the_settings_alone(engine: Any) -> None:
     engine.generate(PROMPTS, OUTPUT_LEN)
     assert engine._llm.asked == [{"temperature": 0.5, "seed": 7, "max_tokens": OUTPUT_LEN, "ignore_eos": True}]
+
+
+def test_what_a_row_asks_for_goes_before_the_settings(engine: Any) -> None:
+    for made in (engine.generate, engine.traced):
+        made(PROMPTS, OUTPUT_LEN, sampling={"temperature": 1.0, "top_p": 0.9})
+    wanted = {"temperature": 1.0, "seed": 7, "top_p": 0.9, "max_tokens": OUTPUT_LEN, "ignore_eos": True}
+    assert engine._llm.asked == [wanted, wanted]
 
 
 def test_it_tells_versions_choices_and_the_variables_that_it_was_given(engine: Any) -> None:

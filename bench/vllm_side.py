@@ -39,7 +39,8 @@ def bare(plan: LaunchPlan, emit: Emit) -> None:
     for _, row in plan.order():
         tokens = prompts_of(row.asked.prompts, row.batch, row.prompt_len, plan.vocab_size, plan.prompt_seed)
         prompts = [{"prompt_token_ids": prompt} for prompt in tokens.tolist()]
-        params = SamplingParams(temperature=0.0, max_tokens=row.output_len, ignore_eos=True)
+        sampling = {"temperature": 0.0, **row.asked.sampling}
+        params = SamplingParams(**sampling, max_tokens=row.output_len, ignore_eos=True)
         await_parent()
         started = time.perf_counter()
         outputs = llm.generate(prompts, params, use_tqdm=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.errors import InputError
-from tokgate.given import given_settings
+from tokgate.given import check_values, given_settings
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
 from tokgate.outputs import check_file
 from tokgate.scenario import SERVICE
@@ -77,8 +77,10 @@ def asked_settings(option: Any) -> dict[str, Any]:
     given = given_settings(option.perf_set, "--perf-set")
     if given and option.perf_base_url:
         raise InputError("--perf-set is of an engine that is started; one that is there, --perf-base-url, has its own")
+    # A server's flags take either spelling.
+    spelled = {key.replace("-", "_"): value for key, value in given.items()}
     for key in given:
-        # A server's flags take either spelling.
         if why := _OF_THE_MATRIX.get(key.replace("-", "_")):
             raise InputError(f"--perf-set {key}: {why}")
-    return given
+    check_values(spelled, "--perf-set")
+    return spelled

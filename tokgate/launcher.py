@@ -17,7 +17,7 @@ from tokgate.models.artifacts import Artifact, ensure
 from tokgate.models.source import ModelSource
 from tokgate.options import COMMAND_NAMES, DEFAULT_PAIRS, OptionNames
 from tokgate.pairing import CANDIDATE, REFERENCE, order
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, ServerPlan
+from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow, ServerPlan
 from tokgate.scenario import Group, Profile, Scenario
 from tokgate.serving.remote import Remote
 from tokgate.tracing import GroupTrace, run_trace
@@ -202,7 +202,7 @@ class Launcher:
             repeats=max(0 if _has_users(scenarios) else _LEAST_REPEATS, rounds * len(scenarios)),
             order_seed=random.Random(f"{setting.seed} {group.id} {start.seed}").randrange(2**32),
             prompt_seed=self._prompt_seed(group, start.seed),
-            rows=tuple(row.plan_row for row in scenarios),
+            rows=tuple(_given_to(row.plan_row, start.given) for row in scenarios),
             device=group.device,
             gpus=group.gpus,
             server=self._server(group, start.name) if group.serves else None,
@@ -238,6 +238,14 @@ class Launcher:
             source, "transformers", "fp32", setting.cache_root, setting.builder, setting.isa, self._progress.say
         )
         return str(made.path)
+
+
+def _given_to(row: PlanRow, given: Mapping[str, Any]) -> PlanRow:
+    """With what is given of the sampling before the row's own, as before every setting."""
+    if not row.asked.sampling:
+        return row
+    sampling = merged(row.asked.sampling, given.get("sampling", {}))
+    return replace(row, asked=replace(row.asked, sampling=sampling))
 
 
 def _has_users(scenarios: Sequence[Scenario]) -> bool:

@@ -63,13 +63,14 @@ def _check_file(file: MatrixKeys, path: Path) -> None:
 def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, VariantKeys]) -> Iterator[Scenario]:
     _check_group(group, place, variants)
     named = {name: variants[name] for name in group.variants}
-    serves = group.engine == SERVE or any(SERVICE in variant.settings for variant in named.values())
+    settings = dict(file.engines.get(group.engine, {}))
+    for variant in named.values():
+        settings |= variant.settings
+    check_values(settings, place)
+    serves = group.engine == SERVE or SERVICE in settings
     # Those of the client leave a server the same server, and those of the requests an engine the same engine.
     of_rows = [name for name, each in named.items() if (each.is_traffic if serves else each.is_of_requests)]
-    settings = dict(file.engines.get(group.engine, {}))
-    for name, variant in named.items():
-        settings |= {} if name in of_rows else variant.settings
-    check_values(settings, place)
+    asked = Asked() if serves else _asked(group, settings, named, place)
     has_users = any(variants[name].users for name in group.variants)
     usual = USERS_GATED if has_users else SERVING_GATED if serves else DEFAULT_GATED
     gated = usual if group.gated is None else group.gated
@@ -104,7 +105,7 @@ def _rows(group: GroupKeys, place: str, file: MatrixKeys, variants: dict[str, Va
                 selections=group.selections,
                 variants=tuple(of_rows),
                 traffic=_traffic(group, of_rows, variants, batch, place) if serves else None,
-                asked=Asked() if serves else _asked(of_rows, variants),
+                asked=asked,
             )
 
 
@@ -137,11 +138,14 @@ def _check_group(group: GroupKeys, place: str, variants: dict[str, VariantKeys])
             raise InputError(f"{place}: variant {name} is of engine {engines}, not {group.engine}")
 
 
-def _asked(names: list[str], variants: dict[str, VariantKeys]) -> Asked:
-    sampling: dict[str, Any] = {}
-    for name in names:
-        sampling |= variants[name].settings.get(SAMPLING, {})
-    return Asked(_prompts(names, variants), sampling)
+def _asked(group: GroupKeys, settings: dict[str, Any], variants: dict[str, VariantKeys], place: str) -> Asked:
+    """What goes with each request, which is taken out of the settings."""
+    sampling, prompts = settings.pop(SAMPLING, {}), _prompts(variants, variants)
+    if not isinstance(sampling, dict) or (sampling and group.engine != "vllm"):
+        raise InputError(f"{place}: {SAMPLING} = {sampling!r} of {group.engine}; expected a table, and engine vllm")
+    if prompts == "mixed":
+        raise InputError(f"{place}: mixed prompts are a server's; those of an offline batch have one length")
+    return Asked(prompts, sampling)
 
 
 def _traffic(

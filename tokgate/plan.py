@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-# Version history: 1  the first
+# Version history: 1  the first; 2  what is asked, of each row
 PLAN_SCHEMA = 2
 
 Device = Literal["cpu", "gpu"]

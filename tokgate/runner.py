@@ -67,11 +67,12 @@ class GroupRunner:
 
     def _run(self, group: Group, scenarios: Sequence[Scenario], result: GroupResult) -> None:
         setting = self._setting
-        scenarios = self._within_context(scenarios, result)
-        if not scenarios:
-            return
         result.skipped = self.cannot_run(group, scenarios)
         if result.skipped:
+            return
+        result.faults = self._beyond_context(group, scenarios)
+        scenarios = [row for row in scenarios if row.id not in result.faults]
+        if not scenarios:
             return
         started = time.monotonic()
         artifact = self.artifact(group)
@@ -91,13 +92,11 @@ class GroupRunner:
         if setting.trace_dir is not None:
             self._trace(scenarios, artifact, setting.trace_dir / group.id, result)
 
-    def _within_context(self, scenarios: Sequence[Scenario], result: GroupResult) -> list[Scenario]:
-        """Those that the engine can hold: one that it cannot is INVALID, and ends no launch of the others."""
-        group, setting = result.group, self._setting
-        for row in scenarios:
-            if fault := beyond_context(row, setting.told(group), setting.sources[group.shape]):
-                result.faults[row.id] = [f"it cannot be measured: {fault}"]
-        return [row for row in scenarios if row.id not in result.faults]
+    def _beyond_context(self, group: Group, scenarios: Sequence[Scenario]) -> dict[str, list[str]]:
+        """Why, of each that the engine cannot hold: it is INVALID by itself, and ends no launch of the others."""
+        told, source = self._setting.told(group), self._setting.sources[group.shape]
+        faults = ((row.id, beyond_context(row, told, source)) for row in scenarios)
+        return {scenario: [f"it cannot be measured: {fault}"] for scenario, fault in faults if fault}
 
     def _trace(self, scenarios: Sequence[Scenario], artifact: Artifact, folder: Path, result: GroupResult) -> None:
         """After all that is measured. A trace that fails is told, and takes nothing from the rows."""
@@ -183,7 +182,9 @@ class GroupRunner:
         if group.serves and group.device == "cpu" and setting.threads < LEAST_CORES:
             return TOO_FEW_CORES.format(setting.threads)
         source = setting.sources[group.shape]
-        largest = max(scenarios, key=lambda row: row.batch * (row.prompt_len + row.output_len))
+        beyond = self._beyond_context(group, scenarios)
+        held = [row for row in scenarios if row.id not in beyond] or scenarios
+        largest = max(held, key=lambda row: row.batch * (row.prompt_len + row.output_len))
         batch, tokens = largest.batch, largest.prompt_len + largest.output_len
         told, offloaded_bytes = setting.told(group), 0
         if group.device == "gpu":

@@ -14,6 +14,7 @@ from tokgate.session import Row
 _WITHHELD = {
     "p99_itl": "in the others the client was late itself",
     "ttft_overhead": "in the others the server did not tell its own TTFT of the client's requests",
+    "vllm_bench_ttft_overhead": "in the others the server did not tell its own TTFT of that client's requests",
 }
 _Launches = Sequence[Sequence[Mapping[str, float]]]
 

@@ -64,7 +64,9 @@ def _named(path: Path, row: PlanRow) -> str:
     """Renames a trace after its row: vLLM's own name, such as rank0.TIME.pt.trace.json.gz, tells the worker alone."""
     worker = path.name.split(".")[0]
     suffix = path.name[path.name.index(_SUFFIX) :]
-    return str(path.rename(path.with_name(f"b{row.batch}.p{row.prompt_len}.o{row.output_len}.{worker}{suffix}")))
+    # The folder has the name of the group, with which each of its ids begins.
+    name = row.scenario.removeprefix(f"{path.parent.name}.")
+    return str(path.rename(path.with_name(f"{name}.{worker}{suffix}")))
 
 
 def main(argv: list[str]) -> int:

@@ -14,7 +14,7 @@ from tokgate.launch import LaunchRecord
 from tokgate.launcher import Launcher, Setting
 from tokgate.models.artifacts import Artifact
 from tokgate.models.source import resolve
-from tokgate.plan import LaunchPlan, Traffic
+from tokgate.plan import Asked, LaunchPlan, Traffic
 from tokgate.scenario import Group, Profile, Scenario
 from tokgate.serving.remote import Remote
 from tokgate.serving.request import Target
@@ -93,3 +93,19 @@ def test_a_gpu_is_probed_once_for_each_side(made: list[LaunchPlan]) -> None:
     made.clear()
     launches("night", None, dataclasses.replace(GROUP, device="cpu", engine="onnx"))
     assert [plan.measure_peaks for plan in made] == [True, True, True]
+
+
+def test_sampling_that_is_given_goes_before_a_rows_own(made: list[LaunchPlan]) -> None:
+    group = Group("tiny", "tiny-dummy", "vllm", "fp16", device="gpu")
+    rows = [
+        Scenario(group, 2, 5, 4),
+        Scenario(group, 2, 5, 4, variants=("sampled",), asked=Asked(sampling={"temperature": 1.0, "seed": 7})),
+    ]
+    given = {"sampling": {"temperature": 0.5}}
+    sources = {"tiny": resolve("tiny", "tiny")}
+    setting = Setting(Profile("quick", 1, 2), sources, Path(), "", "", "avx2", 2, seed="night", given=given)
+    each = Launcher(setting, Silent())
+    each.run("launch", group, rows, Artifact(Path(), "", {}), each.fresh("launch", []))
+    (plan,) = made
+    assert plan.settings["sampling"] == {"temperature": 0.5}, "of the rows that say nothing themselves"
+    assert [row.asked.sampling for row in plan.rows] == [{}, {"temperature": 0.5, "seed": 7}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ settings = { allow_spinning = false }
 [tp2]
 engine = "vllm"
 settings = { tensor_parallel_size = 2, enforce_eager = false }
+[drawn]
+engine = ["vllm", "onnx"]
+settings = { sampling = { temperature = 1.0, seed = 7 } }
+[cool]
+engine = "vllm"
+settings = { max_num_seqs = 8, sampling = { temperature = 0.5 } }
+[halves]
+engine = "vllm"
+prompts = "mixed"
+[wrong]
+engine = "vllm"
+settings = { sampling = 5 }
 """
 GPU_MATRIX = """
 device = "gpu"
@@ -252,4 +265,43 @@ def test_a_setting_that_no_engine_takes_is_refused_with_its_place(matrix_file: P
     with pytest.raises(
         InputError, match=r"group 1: gpu_memory_utilization = 1.5; expected a number above 0 and up to 1"
     ):
+        load_matrix(matrix_file)
+
+
+@pytest.mark.parametrize(
+    ("variants", "group", "row", "sampling"),
+    [
+        (["tp2"], "qwen2.5-7b.vllm.fp16.tp2", "tp2.b1", {}),
+        (["tp2", "drawn"], "qwen2.5-7b.vllm.fp16.tp2", "tp2.drawn.b1", {"temperature": 1.0, "seed": 7}),
+        (["tp2", "drawn", "cool"], "qwen2.5-7b.vllm.fp16.tp2.cool", "tp2.cool.drawn.b1", {"temperature": 0.5}),
+        (["tp2", "cool", "drawn"], "qwen2.5-7b.vllm.fp16.tp2.cool", "tp2.cool.drawn.b1",
+         {"temperature": 1.0, "seed": 7}),
+    ],
+)  # fmt: skip
+def test_sampling_goes_with_the_requests_and_the_last_variant_that_has_it_says(
+    gpu_file: Path, variants: list[str], group: str, row: str, sampling: dict[str, float]
+) -> None:
+    gpu_file.write_text(GPU_MATRIX.replace('["tp2"]', json.dumps(variants)))
+    (found,) = load_matrix(gpu_file).scenarios
+    assert (found.group.id, found.id) == (group, f"qwen2.5-7b.vllm.fp16.{row}.p5.o50")
+    assert found.asked.sampling == sampling
+    assert "sampling" not in found.group.settings
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wrong", r"sampling = 5 of vllm; expected a table, and engine vllm"),
+        ("halves", "mixed prompts are a server's; those of an offline batch have one length"),
+    ],
+)
+def test_what_no_request_of_an_offline_engine_can_be_is_refused(gpu_file: Path, name: str, said: str) -> None:
+    gpu_file.write_text(GPU_MATRIX.replace('["tp2"]', f'["tp2", "{name}"]'))
+    with pytest.raises(InputError, match=said):
+        load_matrix(gpu_file)
+
+
+def test_sampling_is_refused_of_an_engine_that_has_none(matrix_file: Path) -> None:
+    matrix_file.write_text(MATRIX.replace('variants = ["nospin"]', 'variants = ["drawn"]'))
+    with pytest.raises(InputError, match=r"of onnx; expected a table, and engine vllm"):
         load_matrix(matrix_file)

@@ -10,7 +10,7 @@ import pytest
 
 from tokgate import traceworker
 from tokgate.engines import Generation
-from tokgate.plan import PLAN_SCHEMA, LaunchPlan, PlanRow
+from tokgate.plan import PLAN_SCHEMA, Asked, LaunchPlan, PlanRow
 from tokgate.traceworker import trace
 
 pytestmark = pytest.mark.unit
@@ -23,11 +23,11 @@ class Traced:
         self.settings = settings
         self.calls: list[tuple[str, int]] = []
 
-    def generate(self, prompts: Any, output_len: int) -> Generation:
+    def generate(self, prompts: Any, output_len: int, sampling: Any = None) -> Generation:
         self.calls.append(("generate", output_len))
         return Generation(np.ones((len(prompts), output_len), np.int64), 0.1, 1.0)
 
-    def traced(self, prompts: Any, output_len: int) -> Generation:
+    def traced(self, prompts: Any, output_len: int, sampling: Any = None) -> Generation:
         self.calls.append(("traced", output_len))
         folder = Path(self.settings["profiler_config"]["torch_profiler_dir"])
         for worker in ("tp1_rank1", "tp0_rank0"):
@@ -54,7 +54,7 @@ def test_each_row_is_traced_once_and_warm_into_files_of_its_name(engine: list[Tr
         PLAN_SCHEMA, "vllm", "", 10, {"dtype": "float16"}, 1, 1, 0, 0, 0,
         (PlanRow("g.b2.p5.o4", 2, 5, 4), PlanRow("g.b1.p5.o8", 1, 5, 8)),
     )  # fmt: skip
-    folder = tmp_path / "traces"
+    folder = tmp_path / "g"
     trace(plan, folder, events.append)
     (loaded,) = engine
     assert loaded.calls == [("generate", 4), ("traced", 4), ("generate", 8), ("traced", 8)]
@@ -68,3 +68,13 @@ def test_each_row_is_traced_once_and_warm_into_files_of_its_name(engine: list[Tr
         "b2.p5.o4.tp1_rank1.pt.trace.json.gz",
     ]
     assert [Path(file).read_text() for file in events[2]["files"]] == ["tp0_rank0", "tp1_rank1"]
+
+
+def test_rows_of_one_shape_that_ask_otherwise_have_files_of_their_own(engine: list[Traced], tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    drawn = PlanRow("m.vllm.fp16.sampled.b1.p5.o8", 1, 5, 8, asked=Asked(sampling={"temperature": 1.0}))
+    rows = (PlanRow("m.vllm.fp16.b1.p5.o8", 1, 5, 8), drawn)
+    plan = LaunchPlan(PLAN_SCHEMA, "vllm", "", 10, {}, 1, 1, 0, 0, 0, rows)
+    trace(plan, tmp_path / "m.vllm.fp16", events.append)
+    names = [Path(file).name.partition(".tp")[0] for event in events[1:3] for file in event["files"]]
+    assert names == ["b1.p5.o8"] * 2 + ["sampled.b1.p5.o8"] * 2

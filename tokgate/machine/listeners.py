@@ -36,7 +36,7 @@ def _inodes(port: int, root: Path) -> Iterator[str]:
     for table in ("tcp", "tcp6"):
         for line in (read_text(root, f"proc/net/{table}") or "").splitlines()[1:]:
             fields = line.split()
-            if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+            if len(fields) > 9 and fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
                 yield fields[9]
 
 

@@ -97,10 +97,11 @@ class HostWatch:
     def stop(self) -> Watched:
         use = self._use.stop()
         disturbed = disturbance(use, _HOST_LIMITS)
-        if disturbed and self._is_here and not self._server:
+        if disturbed and self._is_here:
+            whose = "what answers behind the port's listener" if self._server else "the server itself"
             disturbed += (
-                "; the server itself counts among them where it runs on this host: let tokgate start it, load it from "
-                "another machine, or by hand with tokgate bench serve"
+                f"; {whose} counts among them where it runs on this host: let tokgate start it, load it from another "
+                "machine, or by hand with tokgate bench serve"
             )
         return Watched({"use": asdict(use)}, disturbed)
 

@@ -39,8 +39,8 @@ def write_winner(sweep: Sweep, opened: Opened, candidate: Candidate, folder: Pat
     write_matrix(sweep, [candidate.number - 1], matrix, name)
     scenario = candidate.scenario
     group = scenario.group
-    own = [variant if not variant.startswith("set") else name for variant in group.variants]
-    scenario_id = ".".join([group.model, group.engine, group.precision, *own, *scenario.variants, scenario.shape_id])
+    variants = [name if each.startswith("set") else each for each in (*group.variants, *scenario.variants)]
+    scenario_id = ".".join([group.model, group.engine, group.precision, *variants, scenario.shape_id])
     command, note = ("", "") if group.engine != "serve" else _command(opened, candidate)
     return Winner(candidate, command, note, matrix, matrix.with_name("variants.toml"), scenario_id)
 

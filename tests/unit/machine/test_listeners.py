@@ -25,10 +25,12 @@ sys.stdin.read()
 for child in children:
     child.communicate()
 """
-# Of port 8000: one that listens at any address of IPv6, and a connection; as a kernel 6.8 writes them, cut.
+# Of port 8000: one that listens at any address of IPv6, an empty line, and a connection; as a kernel 6.8 writes them.
 TCP6 = """\
   sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000000000000000000000000000:1F40 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+
+
    1: 00000000000000000000000001000000:1F40 00000000000000000000000001000000:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 222 1
 """  # noqa: E501
 

@@ -36,7 +36,7 @@ GPU_ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("file", ["gpu-qwen2.5-0.5b.toml", "gpu-qwen2.5-7b.toml"])
+@pytest.mark.parametrize("file", ["gpu-qwen2.5-0.5b.toml", "gpu-qwen2.5-7b.toml", "gpu-mistral-7b.toml"])
 def test_the_gpu_matrices_hold_what_was_asked_for(file: str) -> None:
     matrix = load_matrix(ROOT / "scenarios" / file)
     rows = {(row.group.engine, row.group.precision, row.group.variants, row.shape_id) for row in matrix.scenarios}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokgate.errors import InputError
-from tokgate.given import check_values, given_settings
+from tokgate.given import given_settings
 from tokgate.options import DEFAULT_PAIRS, LEAST_PAIRS
 from tokgate.outputs import check_file
 from tokgate.scenario import SERVICE
@@ -78,9 +78,8 @@ def asked_settings(option: Any) -> dict[str, Any]:
     if given and option.perf_base_url:
         raise InputError("--perf-set is of an engine that is started; one that is there, --perf-base-url, has its own")
     # A server's flags take either spelling.
-    spelled = {key.replace("-", "_"): value for key, value in given.items()}
-    for key in given:
-        if why := _OF_THE_MATRIX.get(key.replace("-", "_")):
+    spelled = {key: key.replace("-", "_") for key in given}
+    for key, name in spelled.items():
+        if why := _OF_THE_MATRIX.get(name):
             raise InputError(f"--perf-set {key}: {why}")
-    check_values(spelled, "--perf-set")
-    return spelled
+    return {spelled[key]: value for key, value in given.items()}

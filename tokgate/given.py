@@ -44,9 +44,11 @@ def check_values(settings: Mapping[str, Any], place: str) -> None:
         return
     from tokgate.engines.values import CHECKS  # here, or every run of pytest would import numpy
 
-    for name in filter(settings.__contains__, CHECKS):
+    # A server's flags take either spelling.
+    spelled = {name.replace("-", "_"): value for name, value in settings.items()}
+    for name in filter(spelled.__contains__, CHECKS):
         try:
-            CHECKS[name](name, settings[name])
+            CHECKS[name](name, spelled[name])
         except ValueError as error:
             raise InputError(f"{place}: {error}") from None
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+RUNS = ("bash", "xz", "split")
 pytestmark = [
     pytest.mark.unit,
-    pytest.mark.skipif(not all(map(shutil.which, ("bash", "xz", "split"))), reason="bash, xz and split are asked for"),
+    pytest.mark.skipif(not all(map(shutil.which, RUNS)), reason="tools/vllm_bundle.sh runs bash, xz and split"),
 ]
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "vllm_bundle.sh"
@@ -94,9 +95,12 @@ def fake(tmp_path: Path) -> dict[str, Path]:
     return {"PLAN": tmp_path / "plan.json", "WHEELS": tmp_path / "wheels", "python": python}
 
 
-def libraries(fake: dict[str, Path], *names: str) -> None:
-    for name in names:
+def bundle_of(fake: dict[str, Path], arch: str, host_list: Path, *libraries: str) -> subprocess.CompletedProcess[str]:
+    """Into "out" beside the list, of a vLLM with these libraries of attention."""
+    for name in libraries:
         (fake["WHEELS"] / ATTENTION / name).write_text("")
+    variables = {name: path for name, path in fake.items() if name.isupper()}
+    return bundle(host_list.with_name("out"), arch, host_list, fake["python"], **variables)
 
 
 def bundled(out: Path) -> set[str]:
@@ -107,9 +111,7 @@ def bundled(out: Path) -> set[str]:
 def test_a_gpu_is_spared_the_kernels_that_it_has_no_use_for(
     tmp_path: Path, host_list: Path, fake: dict[str, Path]
 ) -> None:
-    libraries(fake, "_vllm_fa2_C.abi3.so", "_vllm_fa3_C.abi3.so")
-    python = fake.pop("python")
-    done = bundle(tmp_path / "out", "ampere", host_list, python, **fake)
+    done = bundle_of(fake, "ampere", host_list, "_vllm_fa2_C.abi3.so", "_vllm_fa3_C.abi3.so")
     assert (done.returncode, done.stderr) == (0, "")
     assert bundled(tmp_path / "out") == {"_vllm_fa2_C.abi3.so"}
 
@@ -117,9 +119,7 @@ def test_a_gpu_is_spared_the_kernels_that_it_has_no_use_for(
 def test_a_version_that_names_its_kernels_otherwise_is_told_of(
     tmp_path: Path, host_list: Path, fake: dict[str, Path]
 ) -> None:
-    libraries(fake, "_vllm_fa2_C.abi3.so", "_fa3.abi3.so")
-    python = fake.pop("python")
-    done = bundle(tmp_path / "out", "turing", host_list, python, **fake)
+    done = bundle_of(fake, "turing", host_list, "_vllm_fa2_C.abi3.so", "_fa3.abi3.so")
     assert done.returncode == 0
     assert done.stderr == (
         f"warning: this vLLM has no {ATTENTION}/_vllm_fa3_C.abi3.so: nothing was left out for ARCH turing there, and "
@@ -132,6 +132,5 @@ def test_a_bundle_without_vllm_has_nothing_to_tell(tmp_path: Path, host_list: Pa
     """A host may have it, and lack the rest."""
     host_list.write_text("torch==2.11.0\nvllm==0.26.0\n")
     shutil.rmtree(fake["WHEELS"] / "vllm")
-    python = fake.pop("python")
-    done = bundle(tmp_path / "out", "turing", host_list, python, **fake)
+    done = bundle_of(fake, "turing", host_list)
     assert (done.returncode, done.stderr) == (0, "")

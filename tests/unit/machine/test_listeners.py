@@ -25,14 +25,13 @@ sys.stdin.read()
 for child in children:
     child.communicate()
 """
-# Of port 8000: one that listens at any address of IPv6, an empty line, and a connection; as a kernel 6.8 writes them.
+# Of port 8000: one that listens at any address of IPv6, an empty line, and a connection; a kernel's, with less space.
 TCP6 = """\
-  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000000000000000000000000000:1F40 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+sl local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
+0: 00000000000000000000000000000000:1F40 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 111 1
 
-
-   1: 00000000000000000000000001000000:1F40 00000000000000000000000001000000:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 222 1
-"""  # noqa: E501
+1: 00000000000000000000000001000000:1F40 00000000000000000000000001000000:D2F0 01 0:0 00:0 0 0 0 222 1
+"""
 
 
 def test_a_servers_processes_are_those_that_listen_and_those_that_these_started() -> None:

@@ -58,6 +58,7 @@ def test_in_pairs_the_reference_does_without(run: Runner) -> None:
         (["--perf-set=data_parallel_size=2"], f"--perf-set data_parallel_size: {ROWS_OWN}: of its GPUs only as many"),
         ([GIVEN, '--perf-set=model="x"'], f"--perf-set model: {ROWS_OWN}; name another model with --perf-model"),
         (["--perf-set=service.batch=2"], f"--perf-set service: {ROWS_OWN}; name a matrix or variant that has it"),
+        (["--perf-set=gpu-memory-utilization=2"], "--perf-set: gpu_memory_utilization = 2; expected a number above 0"),
         (
             ["--perf-set=gpu_memory_utilization=1.5"],
             "--perf-set: gpu_memory_utilization = 1.5; expected a number above 0 and up to 1",

@@ -11,6 +11,11 @@ def test_serve(scenario, measure, publish, judge):
     judge(scenario)
 
 
+def test_ten_requests_at_once_are_as_fast_as_one_batch_of_ten(compare):
+    """The server, its front end and the client in between take no more than a tenth."""
+    compare("output_throughput", "serve.fp16.c10.p512.o512", "vllm.fp16.b10.p512.o512").within_pct(10)
+
+
 def test_both_load_clients_say_the_same(both_clients):
     """vllm bench serve and tokgate's client, in turn on one server: within 3%, and ours is never the later one."""
     both_clients("serve.fp16.crosscheck.c50.p512.o512").agree_within_pct(3)

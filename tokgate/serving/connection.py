@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
             deadline.cancel()
             if self._answer is not None:
                 self._end(None, usable=False)
+            self._rests.hurries -= 1
 
     def close(self) -> None:
         if self._transport is not None:
@@ -253,6 +254,8 @@ class Connection(asyncio.Protocol):
 
     def _end(self, fault: Fault | None, usable: bool) -> None:
         ending, self._answer, self._ending = self._ending, None, None
+        # Until who waits for the answer has gone on: in a closed loop the next request is theirs to send.
+        self._rests.hurries += 1
         self.idle_since_s = time.perf_counter()
         if not usable:
             self.close()

@@ -162,6 +162,7 @@ class Driver:
 
     async def _open_loop(self, started_s: float) -> None:
         async def one(index: int, due_s: float) -> None:
+            rests.hurries -= 1
             if slots is None:
                 self._schedule_lag_s.append(time.perf_counter() - due_s)
                 await self._one(index, due_s)
@@ -175,16 +176,19 @@ class Driver:
         assert share.starts_s is not None
         due = deque(sorted((started_s + after_s, index) for index, after_s in enumerate(share.starts_s)))
         slots = asyncio.Semaphore(share.max_concurrency) if share.max_concurrency is not None else None
-        tasks: set[asyncio.Task[None]] = set()
+        rests, tasks = self._pool.rests, set[asyncio.Task[None]]()
         try:
             while due:
                 due_s, index = due.popleft()
+                rests.due_s = due_s
                 await self._alarm.wait(due_s)
                 if self._pool.is_gone:
                     break
+                rests.hurries += 1
                 task = asyncio.ensure_future(one(index, due_s))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
+            rests.due_s = math.inf
             await asyncio.gather(*tasks)
         finally:
             await end(tasks)

@@ -27,7 +27,7 @@ class Pool:
         self._timeout_s = timeout_s
         self._tls = tls
         self._on_gone = on_gone
-        self._rests = Rests()
+        self.rests = Rests()
         self._idle: list[Connection] = []
         self._refusals = 0
         self._first_refusal = ""
@@ -48,14 +48,15 @@ class Pool:
         self._idle += [connection for connection in opened if isinstance(connection, Connection)]
 
     async def take(self) -> Connection:
-        """Raises RefusedError."""
+        """For a request that is to be sent now. Raises RefusedError."""
         stale_s = time.perf_counter() - _MAX_IDLE_S
         while self._idle:
             connection = self._idle.pop()
             if connection.usable and connection.idle_since_s > stale_s:
                 return connection
             connection.close()
-        return await self._connect()
+        with self.rests.none():
+            return await self._connect()
 
     def put_back(self, connection: Connection) -> None:
         if connection.usable:
@@ -71,7 +72,7 @@ class Pool:
         if self.is_gone:
             raise RefusedError(self.gone_because)
         try:
-            connection = await connect(self._target, self._timeout_s, self._tls, self._rests)
+            connection = await connect(self._target, self._timeout_s, self._tls, self.rests)
         except RefusedError as error:
             if not self._refusals:
                 self._first_refusal = str(error)

@@ -34,26 +34,47 @@ def clients(strict: bool = False, **interval_pct: tuple[float, float]) -> LoadCl
 
 
 @pytest.mark.parametrize(
-    ("apart", "within", "not_above"),
+    ("apart", "beyond_10", "above_0"),
     [
-        ((12.0, 60.0), False, False),
-        ((-60.0, -12.0), False, True),
-        ((5.0, 60.0), True, False),
-        ((-5.0, 60.0), True, True),
+        ((12.0, 60.0), True, True),
+        ((-60.0, -12.0), True, False),
+        ((5.0, 60.0), None, True),
+        ((-60.0, -5.0), None, False),
+        ((-5.0, 60.0), None, None),
+        ((-5.0, 5.0), False, None),
     ],
 )
-def test_launches_that_are_all_apart_are_apart_however_wide_the_interval(
-    apart: tuple[float, float], within: bool, not_above: bool
+def test_where_all_launches_are_says_what_a_wide_interval_does_not(
+    apart: tuple[float, float], beyond_10: bool | None, above_0: bool | None
 ) -> None:
     """Of few launches an interval may hold anything."""
     found = compared("ttft", (-90.0, 900.0), apart)
-    for check, holds in ((lambda: found.within_pct(10), within), (found.not_above, not_above)):
-        if holds:
-            with pytest.warns(GateWarning, match="^INCONCLUSIVE: ttft: "):
-                check()
-        else:
-            with pytest.raises(pytest.fail.Exception, match="expected"):
-                check()
+    assert (found.beyond(10), found.above(0)) == (beyond_10, above_0)
+
+
+def test_what_is_known_is_known_from_both_sides() -> None:
+    """What is known to be below is known not to be above."""
+    below, above = compared("ttft", (-90.0, 900.0), (-60.0, -5.0)), compared("ttft", (-90.0, 900.0), (5.0, 60.0))
+    assert (below.below(0), below.above(0)) == (True, False)
+    assert (above.above(0), above.below(0)) == (True, False)
+
+
+def test_a_comparison_that_all_launches_decide_says_so_beside_its_interval() -> None:
+    assert "is +30.0% [-90.0, +900.0], all apart, from " in str(compared("ttft", (-90.0, 900.0), (5.0, 60.0)))
+    assert "all apart" not in str(compared("ttft", (-90.0, 900.0), (-5.0, 60.0)))
+
+
+@pytest.mark.parametrize("check", [lambda found: found.within_pct(10), lambda found: found.not_above()])
+def test_what_is_known_to_be_wrong_fails_what_is_not_known_warns_and_what_is_right_is_quiet(
+    check: Callable[[Comparison], None],
+) -> None:
+    with pytest.raises(pytest.fail.Exception, match="^ttft: .* expected "):
+        check(compared("ttft", (11.0, 60.0)))
+    with pytest.warns(GateWarning, match="^INCONCLUSIVE: ttft: .* expected "):
+        check(compared("ttft", (-9.0, 60.0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(compared("ttft", (-9.0, -1.0)))
 
 
 def test_two_launches_that_are_all_above_two_others_show_nothing() -> None:

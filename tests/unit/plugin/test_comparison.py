@@ -68,9 +68,9 @@ def test_a_comparison_that_all_launches_decide_says_so_beside_its_interval() -> 
 def test_what_is_known_to_be_wrong_fails_what_is_not_known_warns_and_what_is_right_is_quiet(
     check: Callable[[Comparison], None],
 ) -> None:
-    with pytest.raises(pytest.fail.Exception, match="^ttft: .* expected "):
+    with pytest.raises(pytest.fail.Exception, match=r"^ttft: .* expected "):
         check(compared("ttft", (11.0, 60.0)))
-    with pytest.warns(GateWarning, match="^INCONCLUSIVE: ttft: .* expected "):
+    with pytest.warns(GateWarning, match=r"^INCONCLUSIVE: ttft: .* expected "):
         check(compared("ttft", (-9.0, 60.0)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

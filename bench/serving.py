@@ -7,10 +7,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.result import Result
+from tokgate.serving.arrivals import arrivals
 from tokgate.serving.calibrate import (
     COURSES,
     PROMPT_LEN,
@@ -20,12 +21,14 @@ from tokgate.serving.calibrate import (
     Errors,
     at_rate,
     calibrate,
+    course_load,
     errors,
     forget,
     measure,
     truth,
     two_cores,
 )
+from tokgate.serving.client import run_load
 from tokgate.stub.process import running
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +37,9 @@ VLLM_NAMED = os.environ.get("TOKGATE_BENCH_VLLM_PYTHON")
 VLLM_PYTHON = VLLM_NAMED or str(ROOT / ".venv-vllm" / "bin" / "python")
 TURNS = 3
 RATE = 80_000
+# 25 answers of 1 s at once, from a server as quick as one of a small model on a GPU.
+OPEN_LOOP = Course(200, 300, 512, ttft_s=0.02, itl_s=0.002, max_ttft_error_s=0.001)
+REQUESTS_PER_S = 25
 _PATIENCE_S = 600.0
 
 
@@ -52,7 +58,8 @@ def results(tokenizer: Path) -> list[Result]:
         print("bench: the serving figures need two cores: one for the client, one for the stub server; left out")
         return []
     found = [result for course in COURSES for result in _course(course, cores, tokenizer)]
-    return [*found, *_at_rate([calibrate(at_rate(RATE), cores) for _ in range(TURNS)])]
+    found += _at_rate([calibrate(at_rate(RATE), cores) for _ in range(TURNS)])
+    return [*found, _open_loop([_sent_late_s(cores, seed) for seed in range(TURNS)])]
 
 
 def _course(course: Course, cores: Cores, tokenizer: Path) -> list[Result]:
@@ -143,6 +150,21 @@ def _at_rate(calibrations: Sequence[Calibration]) -> list[Result]:
         Result(f"{name}: what was streamed", [each.tokens_per_s for each in calibrations], f"{RATE:,}", " tok/s"),
         Result(f"{name}: TPOT off by", [100 * each.errors.tpot for each in calibrations], "within 2", "%", signed=True),
     ]
+
+
+def _sent_late_s(cores: Cores, seed: int) -> float:
+    """How late one request in a hundred was sent."""
+    with running(*OPEN_LOOP.options, *cores.stub_options) as stub, cores.client():
+        load = course_load(OPEN_LOOP, stub.url)
+        result = run_load(replace(load, starts_s=arrivals(len(load.requests), REQUESTS_PER_S, seed=seed)))
+    if len(result.successes) < len(result.records):
+        raise SystemExit(f"bench: {len(result.records) - len(result.successes)} requests of the open loop failed")
+    return result.health.schedule_lag_p99_s
+
+
+def _open_loop(late_s: Sequence[float]) -> Result:
+    name = f"client at {REQUESTS_PER_S} requests/s: P99 sent late by"
+    return Result(name, [1e3 * each for each in late_s], "within 1", " ms", signed=True)
 
 
 def _no_failures(calibration: Calibration) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 pytestmark = [pytest.mark.serving, pytest.mark.matrix("serving-gpu.toml")]
 
+CACHED, NOT_CACHED = "serve.fp16.cached.shared.c50.p1024.o128", "serve.fp16.nocache.shared.c50.p1024.o128"
+
 
 def test_serve(scenario, measure, publish, judge):
     """Every token accounted for; throughput, TTFT and TPOT hold against the sessions accepted for this machine."""
@@ -24,7 +26,12 @@ def test_short_prompts_wait_less_for_long_ones_that_are_prefilled_in_pieces(comp
 
 def test_a_kept_prefix_is_not_computed_again(compare):
     """With three quarters of each prompt in the cache, the first token comes no later than without it."""
-    compare("ttft", "serve.fp16.cached.shared.c50.p1024.o128", "serve.fp16.nocache.shared.c50.p1024.o128").not_above()
+    compare("ttft", CACHED, NOT_CACHED).not_above()
+
+
+def test_a_kept_prefix_leaves_time_for_more_tokens(compare):
+    """What is not computed for one request is there for the others."""
+    compare("output_throughput", NOT_CACHED, CACHED).not_above()
 
 
 def test_both_load_clients_say_the_same(both_clients):

@@ -14,7 +14,7 @@ def test_serve(scenario, measure, publish, judge):
 
 
 def test_ten_requests_at_once_are_as_fast_as_one_batch_of_ten(compare):
-    """The server, its front end and the client in between take no more than a tenth."""
+    """Within a tenth of each other: the server, its front end and the client in between take no more."""
     compare("output_throughput", "serve.fp16.c10.p512.o512", "vllm.fp16.b10.p512.o512").within_pct(10)
 
 

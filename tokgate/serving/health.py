@@ -34,10 +34,10 @@ class ClientHealth:
     """Whether the client kept up. Seconds; the worst over the client's processes.
 
     `cpu_share`: CPU seconds over wall seconds of the busiest process, of one core. `loop_lag_*`: how late its event
-    loop learned of what was due, and so how late arrivals may have been stamped. `schedule_lag_*`: how late requests
-    of an open loop were sent that had a slot, 0 in a closed one. `*_samples`: of how many samples its 99th percentile
-    is, 0 where that is not known. `unwatched_share`: for how much of the run nobody looked how late the loop was, 0 of
-    one too short to tell.
+    loop learned of what was due, and so how late arrivals may have been stamped. `schedule_lag_*`: how late requests of
+    an open loop were begun that had a slot, without the making of a connection; 0 in a closed one. `*_samples`: of how
+    many samples its 99th percentile is, 0 where that is not known. `unwatched_share`: for how much of the run nobody
+    looked how late the loop was, 0 of one too short to tell.
     """
 
     processes: int

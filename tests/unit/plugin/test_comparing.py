@@ -160,9 +160,9 @@ def test_a_single_round_shows_nothing_and_the_text_says_so(
         gpu={"uuid": run.device.replace("test", "GPU"), "absent": None},
     )  # fmt: skip
     assert done.status == status, done.out
-    assert re.search(
-        r"INCONCLUSIVE: mean_tpot: .* of tokgate's client is \+\d.0% \(a single round\) from ", done.out
-    ), done.out
+    assert re.search(r"INCONCLUSIVE: mean_tpot: .* of tokgate's client is \+\d.0% \(a single pair\) from ", done.out), (
+        done.out
+    )
 
 
 def failure(done: Run) -> str:

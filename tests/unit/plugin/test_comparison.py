@@ -59,9 +59,14 @@ def test_what_is_known_is_known_from_both_sides() -> None:
     assert (above.above(0), above.below(0)) == (True, False)
 
 
-def test_a_comparison_that_all_launches_decide_says_so_beside_its_interval() -> None:
-    assert "is +30.0% [-90.0, +900.0], all apart, from " in str(compared("ttft", (-90.0, 900.0), (5.0, 60.0)))
-    assert "all apart" not in str(compared("ttft", (-90.0, 900.0), (-5.0, 60.0)))
+def test_what_all_launches_decide_is_told_beside_the_interval_that_leaves_it_open() -> None:
+    def told(interval_pct: tuple[float, float], apart_pct: tuple[float, float], *limits_pct: float) -> str:
+        return compared("ttft", interval_pct, apart_pct).text(*limits_pct)
+
+    assert "is +30.0% [-90.0, +900.0], launches +5.0 to +60.0, from " in told((-90.0, 900.0), (5.0, 60.0), 0.0)
+    assert "is +30.0% [-90.0, +900.0], launches -5.0 to +5.0, from " in told((-90.0, 900.0), (-5.0, 5.0), -10.0, 10.0)
+    assert "is +30.0% [-90.0, +900.0] from " in told((-90.0, 900.0), (-5.0, 60.0), 0.0)
+    assert "is +30.0% [+1.0, +900.0] from " in told((1.0, 900.0), (5.0, 60.0), 0.0)
 
 
 @pytest.mark.parametrize("check", [lambda found: found.within_pct(10), lambda found: found.not_above()])
@@ -130,6 +135,16 @@ def test_load_clients_that_are_apart_fail_and_the_later_one_is_named(
     with pytest.raises(pytest.fail.Exception, match=said) as failed:
         clients(**found).agree_within_pct(3)
     assert "INCONCLUSIVE" not in str(failed.value)
+
+
+def test_load_clients_agree_where_every_pair_says_so_however_wide_the_interval() -> None:
+    near = replace(compared("throughput", (-9.0, 9.0), (-2.0, 2.5)), by="pairs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        replace(clients(), throughput=near).agree_within_pct(3)
+    far = replace(compared("throughput", (-9.0, 9.0), (3.5, 8.0)), by="pairs")
+    with pytest.raises(pytest.fail.Exception, match=r"\[-9.0, \+9.0\], pairs \+3.5 to \+8.0, from .* within 3%; "):
+        replace(clients(), throughput=far).agree_within_pct(3)
 
 
 def test_where_the_server_tells_its_own_ttft_what_a_clients_is_longer_by_decides() -> None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
-from typing import ClassVar
+import socket
 
 import pytest
 
@@ -112,38 +113,74 @@ def test_nothing_rests_while_a_request_is_about_to_be_sent(clock):
     assert rests_after_busy_turns(clock, sent) == pytest.approx(REST_S)
 
 
-class Told(Rests):
-    """Remembers what it was told."""
+@pytest.fixture
+def told(monkeypatch):
+    """All that the rests of a load are told, in order."""
+    told = []
 
-    made: ClassVar[list[Told]] = []
+    class Told(Rests):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name in ("due_s", "hurries"):
+                told.append((name, value))
 
-    def __init__(self):
-        self.dues_s = []
-        self.most_hurries = 0
-        super().__init__()
-        Told.made.append(self)
+    monkeypatch.setattr("tokgate.serving.pool.Rests", Told)
+    return told
 
-    def __setattr__(self, name, value):
-        super().__setattr__(name, value)
-        if name == "due_s":
-            self.dues_s.append(value)
-        if name == "hurries":
-            self.most_hurries = max(self.most_hurries, value)
+
+def dues(told):
+    return [value for name, value in told if name == "due_s"]
+
+
+def hurries(told):
+    return [value for name, value in told if name == "hurries"]
+
+
+def raises(told):
+    """How often one more hurried."""
+    return sum(after > before for before, after in itertools.pairwise(hurries(told)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        # Each is due, then connects, then its answer ends.
+        ({"starts_s": [0.0] * 4}, 12),
+        # One connection is there, and is used again.
+        ({"starts_s": [0.0] * 4, "max_concurrency": 1}, 8),
+        ({"max_concurrency": 1}, 4),
+    ],
+)
+def test_each_request_hurries_from_when_it_is_due_until_it_is_sent(told, settings, times):
+    with running("--ttft-ms", "50", "--itl-ms", "1") as stub:
+        run_load(load(stub.url, 4, **settings))
+    assert raises(told) == times
+    assert hurries(told)[-1] == 0
+
+
+def test_the_next_request_that_is_due_is_told_in_time(told):
+    starts_s = [0.02, 0.0, 0.01]
+    with running("--ttft-ms", "2", "--itl-ms", "1") as stub:
+        result = run_load(load(stub.url, 3, starts_s=starts_s))
+    assert dues(told) == [math.inf, *sorted(record.due_s for record in result.records), math.inf]
 
 
 @pytest.mark.parametrize(
     "settings",
     [{"max_concurrency": 2}, {"starts_s": [0.0, 0.01, 0.02, 0.03]}, {"starts_s": [0.0] * 4, "max_concurrency": 1}],
 )
-@pytest.mark.parametrize("fault", [None, "500", "reset", "reset-mid-stream", "cut", "error-object", "close"])
-def test_a_load_hurries_for_each_request_and_then_no_longer(monkeypatch, settings, fault):
-    monkeypatch.setattr("tokgate.serving.pool.Rests", Told)
-    Told.made.clear()
-    with running("--ttft-ms", "2", "--itl-ms", "1", *(["--fault", f"every:2:{fault}"] if fault else [])) as stub:
-        result = run_load(load(stub.url, 4, **settings))
-    assert sum(record.failure is not None for record in result.records) == (2 if fault else 0)
-    (told,) = Told.made
-    assert told.most_hurries >= 1
-    assert told.hurries == 0
-    due_s = [record.due_s for record in result.records] if "starts_s" in settings else []
-    assert told.dues_s == [math.inf, *sorted(due_s), *([math.inf] if due_s else [])]
+@pytest.mark.parametrize("fault", ["500", "reset", "reset-mid-stream", "cut", "error-object", "close", "stall"])
+def test_a_request_that_fails_hurries_no_longer(told, settings, fault):
+    with running("--ttft-ms", "2", "--itl-ms", "1", "--fault", f"every:2:{fault}") as stub:
+        result = run_load(load(stub.url, 4, timeout_s=1.0, **settings))
+    assert sum(record.failure is not None for record in result.records) == 2
+    assert hurries(told)[-1] == 0
+
+
+@pytest.mark.parametrize("settings", [{"max_concurrency": 2}, {"starts_s": [0.0] * 4}])
+def test_a_server_that_is_not_there_leaves_nobody_in_a_hurry(told, settings):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    result = run_load(load(f"http://127.0.0.1:{port}", 4, **settings))
+    assert all(record.failure is not None for record in result.records)
+    assert hurries(told)[-1] == 0

@@ -16,7 +16,7 @@ _MAX_CPU_SHARE = 0.9
 _BUSY_CPU_SHARE = _MAX_CPU_SHARE / 2
 # Of the mean TTFT: half of what the gate takes for the same on a GPU, paired.
 _MAX_TTFT_SHARE = 0.03
-# Of the time between first and last token, so also of TPOT.
+# Of the time between first and last token, so also of TPOT; of TTFT where there is no TPOT.
 _MAX_TPOT_SHARE = 0.02
 # Of the median ITL: a single gap is wrong by the difference of two lags, which TPOT spreads over a whole answer.
 _MAX_ITL_SHARE = 0.1
@@ -68,7 +68,8 @@ class ClientHealth:
 
         `ttft_s` and `decode_s` are means over the requests: time to the first message, and from there to the last.
         Messages are stamped late by the loop's lag. Its mean is so much too much of TTFT; a request's TPOT is wrong by
-        the difference of two lags over its length.
+        the difference of two lags over its length. Where no request has a TPOT, `decode_s` is 0, and a lag now and then
+        is held against TTFT, which is all that there is.
         """
         if not self.is_known:
             return (
@@ -83,8 +84,11 @@ class ClientHealth:
             seen = f"used {self.cpu_share:.0%} of a core (limit {_MAX_CPU_SHARE:.0%})"
         elif self.loop_lag_mean_s > max(late, _NEGLIGIBLE_S):
             seen = f"stamped messages {_ms(self.loop_lag_mean_s)} late on average, at a mean TTFT of {_ms(ttft_s)}"
-        elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * decode_s, _NEGLIGIBLE_S):
-            seen = f"{self._late_now_and_then}, where first and last token are {_ms(decode_s)} apart"
+        elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * (decode_s or ttft_s), _NEGLIGIBLE_S):
+            apart = (
+                f"first and last token are {_ms(decode_s)} apart" if decode_s else f"a whole answer takes {_ms(ttft_s)}"
+            )
+            seen = f"{self._late_now_and_then}, where {apart}"
         elif self.schedule_lag_p99_s > max(late, _NEGLIGIBLE_S):
             samples = self.schedule_lag_samples
             one = f"1 of {samples} requests that had a slot" if _are_few(samples) else "1 request in 100"

@@ -51,6 +51,9 @@ class LoadResult:
 
     def client_fault(self) -> str | None:
         """Why the client, and not the server, may be what was measured, and what to do; None where all is well."""
-        decode_s = [record.e2el_s - record.ttft_s for record in self.successes]
+        # A single token has no TPOT, though its message may be followed by one that ends the answer.
+        decode_s = [record.e2el_s - record.ttft_s for record in self.successes if record.tpot_s is not None]
         ttft_s = [record.ttft_s for record in self.successes]
-        return self.health.fault(statistics.fmean(ttft_s), statistics.fmean(decode_s)) if ttft_s else None
+        if not ttft_s:
+            return None
+        return self.health.fault(statistics.fmean(ttft_s), statistics.fmean(decode_s) if decode_s else 0.0)

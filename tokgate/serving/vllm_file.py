@@ -36,7 +36,8 @@ class Details:
 class VllmFile:
     """One file. `failed` is None where an older vLLM did not say; `pacing` is empty where all requests were due at
     once. `latencies_ms`: "p99_ttft" and its like, for the statistics that the file has. Token totals are over the
-    completed requests. `client_fault`: why the client cannot be believed, where tokgate wrote the file and says so.
+    completed requests. `client_fault`: why the client cannot be believed, where tokgate wrote the file and says so;
+    `by_tokgate`: whether it did.
     """
 
     name: str
@@ -55,6 +56,7 @@ class VllmFile:
     latencies_ms: Mapping[str, float]
     details: Details
     client_fault: str = ""
+    by_tokgate: bool = False
 
     @property
     def mean_prompt_len(self) -> float:
@@ -97,6 +99,7 @@ def parse(data: Mapping[str, Any], source: str) -> VllmFile:
         latencies_ms={key: file.number(f"{key}_ms") for key in keys if file.has(f"{key}_ms")},
         details=details,
         client_fault=file.client_fault(),
+        by_tokgate=isinstance(data.get("tokgate"), dict),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tests.unit.serving.runs import run, success
 from tokgate.serving.health import ClientHealth, health
 
 pytestmark = pytest.mark.unit
@@ -96,6 +97,27 @@ def test_a_client_is_busy_above_half_of_the_limit_of_its_cpu():
 def test_the_same_lag_is_none_where_latencies_are_longer():
     late = replace(WELL, loop_lag_mean_s=0.0025, loop_lag_p99_s=0.02, schedule_lag_p99_s=0.003)
     assert late.fault(ttft_s=1.0, decode_s=10.0) is None
+
+
+def test_where_answers_are_of_one_token_a_lag_now_and_then_is_held_against_ttft():
+    """They have no TPOT that it could make wrong: 20 ms in one of a hundred are none at 3 s, and are at 65 ms."""
+    late = replace(WELL, loop_lag_p99_s=0.02)
+    assert late.fault(ttft_s=3.0, decode_s=0.0) is None
+    fault = late.fault(TTFT_S, decode_s=0.0)
+    assert fault is not None
+    assert "late by 20 ms or more, where a whole answer takes 65 ms" in fault
+    assert replace(WELL, loop_lag_p99_s=0.07).fault(ttft_s=3.0, decode_s=0.0) is not None
+    assert late.fault(ttft_s=3.0, decode_s=0.05) is not None, "these have a TPOT"
+
+
+def test_what_ends_an_answer_of_one_token_is_no_decoding():
+    """In a chat a message with the role comes before it, or one with the reason of its end after it."""
+    late = replace(WELL, loop_lag_p99_s=0.02)
+    single = [success(number, 0.0, 3.0, 3.001, output_tokens=1) for number in range(4)]
+    assert replace(run(*single), health=late).client_fault() is None
+    beside = replace(run(*single, success(4, 0.0, 3.0, 3.05)), health=late).client_fault()
+    assert beside is not None
+    assert "where first and last token are 50 ms apart" in beside
 
 
 def test_the_spread_of_an_itl_is_doubted_where_lags_come_near_it():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import time
@@ -38,6 +39,7 @@ class Recorder:
     """
 
     def __init__(self, environment: Environment, path: Path | None, run_s: float) -> None:
+        self._environment = environment
         self._runner = environment.runner
         self._path = path
         self._run_s = run_s
@@ -46,11 +48,13 @@ class Recorder:
         self._parts = 0
         self._part_came = Event()
         self._window: Any = None
+        self._end_at = math.inf
         events = environment.events
         if isinstance(self._runner, MasterRunner):
             self._runner.register_message(_MESSAGE, self._take)
         else:
             events.test_start.add_listener(self._watch)
+            events.test_stopping.add_listener(self._note_end)
             events.test_stop.add_listener(self._hand_over)
         if not isinstance(self._runner, WorkerRunner):
             events.test_start.add_listener(self._set_end)
@@ -68,8 +72,12 @@ class Recorder:
 
     def add_unfinished(self, sent_at: float) -> None:
         """Of a user who was stopped while waiting for an answer."""
-        if self._path is not None:
-            self._requests.append({"sent_at": sent_at, "e2el_s": time.time() - sent_at, "unfinished": True})
+        if self._path is None:
+            return
+        waited_s = time.time() - sent_at
+        # Those who wait when the test ends are given the drain; who thinks is killed, and may have asked meanwhile.
+        after_end = sent_at >= self._end_at and waited_s < (self._environment.stop_timeout or 0)
+        self._requests.append({"sent_at": sent_at, "e2el_s": waited_s, "unfinished": True, "after_end": after_end})
 
     def _set_end(self, **named: Any) -> None:
         if self._run_s:
@@ -83,7 +91,12 @@ class Recorder:
             self._await_parts()
         self._runner.quit()
 
+    def _note_end(self, **named: Any) -> None:
+        """Locust is about to stop its users."""
+        self._end_at = time.time()
+
     def _watch(self, **named: Any) -> None:
+        self._end_at = math.inf
         self._cpu_s, self._wall_s = time.process_time(), time.perf_counter()
         self._shares: list[float] = []
         self._window = gevent.spawn(self._measure_windows)

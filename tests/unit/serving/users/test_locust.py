@@ -70,6 +70,40 @@ def test_the_time_of_a_streamed_answer_is_that_of_its_last_token(tmp_path: Path)
     assert all(ttft_s < e2el_s for ttft_s, e2el_s in zip(found.times_s["ttft"], found.times_s["e2el"], strict=True))
 
 
+# As among a thousand users: Locust kills one as he thinks, and by the time it comes to that he has asked.
+KILLING_LATE = """
+import gevent
+from tokgate.serving.locustfile import *
+def stop(self, force=False):
+    gevent.sleep(0.9)
+    self.group.killone(self.greenlet)
+    return True
+StreamedCompletions.stop = stop
+"""
+
+
+def test_what_is_asked_as_users_are_stopped_is_no_request_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much longer it waited than the quickest answer took, which here is a tenth of the mean."""
+    (tmp_path / "killing.py").write_text(KILLING_LATE)
+    monkeypatch.setattr(crowds, "_LOCUSTFILE", tmp_path / "killing.py")
+    with running_stub("--ttft-ms=400", "--ttft-jitter=uniform:0.9", "--itl-ms=2") as stub:
+        test = crowd(stub.url, users(seconds=2.0)).run(tmp_path)
+    left = [request for request in test.requests if request.unfinished]
+    assert left
+    assert all(request.after_end and request.e2el_s < 0.9 for request in left)
+    assert tally(test.requests).fault() is None
+
+
+def test_whom_the_server_leaves_waiting_beyond_the_end_makes_the_test_no_measurement(tmp_path: Path) -> None:
+    with running_stub("--ttft-ms=5", "--itl-ms=2", "--fault=20-21:stall") as stub:
+        test = crowd(stub.url, users(seconds=1.0), drain_s=1.0).run(tmp_path)
+    left = [request for request in test.requests if request.unfinished and request.e2el_s >= 1.0]
+    assert [request.after_end for request in left] == [False, False]
+    assert "2 requests had no answer" in str(tally(test.requests).fault())
+
+
 def test_failures_are_those_that_the_server_made(tmp_path: Path) -> None:
     """Of each kind as many as it says it made."""
     kinds = {"reset": 5, "503": 7, "error-message": 9, "short": 11, "cut": 13}

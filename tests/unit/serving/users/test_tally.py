@@ -43,6 +43,9 @@ def test_a_request_that_was_cut_off_makes_the_times_of_the_others_too_short() ->
     begun = UserRequest(19.0, 0.001, unfinished=True)
     assert tally([success(10), begun]).fault() is None, "its user was stopped while it thought"
     assert tally([success(10), begun]).unfinished == 1
+    after_end = UserRequest(19.0, 5.0, unfinished=True, after_end=True)
+    assert tally([success(10), after_end]).fault() is None, "longer than the quickest, and sent when all was over"
+    assert tally([success(10), after_end]).unfinished == 1
     both = str(tally([success(10), REFUSED, UNFINISHED]).fault())
     assert both.startswith("1 of 2 requests failed")
     assert "1 requests had no answer" in both

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tokgate.machine.cpus import sibling_cpus, usable_cpus
+from tokgate.serving.arrivals import arrivals
 from tokgate.serving.client import run_load
 from tokgate.serving.load import Load, LoadResult
 from tokgate.serving.request import Request, Target
@@ -30,8 +31,9 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Course:
-    """A closed loop on the stub server's schedule, and the most that the client's figures may be off by.
+    """A load on the stub server's schedule, and the most that the client's figures may be off by.
 
+    A closed loop of `concurrency`; with `requests_per_s` an open one, whose requests come as a Poisson process does.
     TTFT and TPOT vary from request to request by 30% of their means, as an exponential distribution does: requests
     that keep in step would show a client's worst side at one moment and its best at all others.
     """
@@ -44,6 +46,7 @@ class Course:
     max_ttft_error_s: float
     max_tpot_error: float = 0.01
     max_p99_tpot_error: float = 0.02
+    requests_per_s: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -62,6 +65,8 @@ COURSES = (
     Course(200, 400, 200, ttft_s=0.2, itl_s=0.02, max_ttft_error_s=0.006),
     Course(1000, 2000, 100, ttft_s=0.5, itl_s=0.04, max_ttft_error_s=0.025),
 )
+# 25 answers of 1 s at once, from a server as quick as one of a small model on a GPU.
+OPEN_LOOP = Course(25, 300, 512, ttft_s=0.02, itl_s=0.002, max_ttft_error_s=0.001, requests_per_s=25.0)
 RATES = (10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000)
 MAX_TPOT_ERROR_AT_A_RATE = 0.02
 
@@ -109,6 +114,13 @@ class Calibration:
     @property
     def cpu_s_per_token(self) -> float:
         return self.result.health.cpu_s / self.course.tokens
+
+    @property
+    def sent_late_s(self) -> float:
+        """After when it was due one request in a hundred was sent so late or later: the 99th percentile. Of an open
+        loop.
+        """
+        return float(np.percentile([record.queue_s for record in self.result.records], 99))
 
     @property
     def tokens_per_s(self) -> float:
@@ -160,7 +172,10 @@ def course_load(course: Course, url: str) -> Load:
     assert parts.port is not None
     target = Target("http", parts.hostname, parts.port, "/v1/completions")
     request = Request(json.dumps(body).encode(), PROMPT_LEN, course.output_len)
-    return Load(target, [request] * course.requests, course.concurrency, timeout_s=_PATIENCE_S)
+    requests = [request] * course.requests
+    if course.requests_per_s is not None:
+        return Load(target, requests, starts_s=arrivals(course.requests, course.requests_per_s), timeout_s=_PATIENCE_S)
+    return Load(target, requests, course.concurrency, timeout_s=_PATIENCE_S)
 
 
 def forget(url: str) -> None:

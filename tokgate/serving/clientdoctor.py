@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tokgate.machine.check import Check
-from tokgate.serving.calibrate import COURSES, RATES, Calibration, Cores, at_rate, calibrate, two_cores
+from tokgate.serving.calibrate import COURSES, OPEN_LOOP, RATES, Calibration, Cores, at_rate, calibrate, two_cores
 
 # Of a rate that was asked of it the stub server has to keep so much to say anything about the client.
 _KEPT = 0.95
@@ -19,6 +19,8 @@ def client_checks(tell: Callable[[str], None]) -> list[Check]:
     for course in COURSES:
         tell(f"concurrency {course.concurrency:,}")
         found.append(accuracy(calibrate(course, cores)))
+    tell(f"{OPEN_LOOP.requests_per_s:g} requests/s")
+    found.append(open_loop(calibrate(OPEN_LOOP, cores)))
     return [*found, ceiling(cores, tell)]
 
 
@@ -32,6 +34,20 @@ def accuracy(calibration: Calibration) -> Check:
         f"TTFT {1e3 * errors.ttft_s:+.2f} ms, TPOT {errors.tpot:+.2%}, P99 TPOT {errors.p99_tpot:+.2%} of the truth at"
         f" {calibration.tokens_per_s:,.0f} tok/s; {1e6 * calibration.cpu_s_per_token:.1f} ms of CPU per 1,000 tokens,"
         f" {health.cpu_share:.0%} of a core"
+    )
+    if faults:
+        return Check(name, "fail", f"{seen}: {'; '.join(faults)}", _REMEDY)
+    return Check(name, "ok", seen)
+
+
+def open_loop(calibration: Calibration) -> Check:
+    name = f"client {calibration.course.requests_per_s:g}/s"
+    faults = calibration.faults()
+    if not calibration.result.successes:
+        return Check(name, "fail", "; ".join(faults), _REMEDY)
+    seen = (
+        f"1 request in 100 sent {1e3 * calibration.sent_late_s:.2f} ms or more after it was due; TTFT"
+        f" {1e3 * calibration.errors.ttft_s:+.2f} ms"
     )
     if faults:
         return Check(name, "fail", f"{seen}: {'; '.join(faults)}", _REMEDY)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.unit
 
 # Limits that no run of the tests can break.
 EASY = Course(2, 4, 8, ttft_s=0.002, itl_s=0.001, max_ttft_error_s=60.0, max_tpot_error=1e9, max_p99_tpot_error=1e9)
+EASY_OPEN = replace(EASY, requests_per_s=200.0)
 TRUTH = {"ttft_s": {"mean": 0.1}, "tpot_s": {"mean": 0.01, "p99": 0.02}}
 
 
@@ -46,6 +47,15 @@ def test_a_course_is_run_on_a_stub_server():
     assert found.errors.ttft_s > 0
     assert found.cpu_s_per_token > 0
     assert found.errors.faults(EASY) == []
+
+
+def test_an_open_loop_is_sent_by_its_rate():
+    found = calibrate.calibrate(EASY_OPEN, Cores(None, None))
+    due_s = [record.due_s for record in found.result.records]
+    # Three gaps of 5 ms on average, the same ones at each run.
+    assert 0.0 < max(due_s) - min(due_s) < 0.1
+    assert len(set(due_s)) == 4
+    assert found.sent_late_s == pytest.approx(max(record.queue_s for record in found.result.records), rel=0.5)
 
 
 def test_the_client_is_let_go_from_its_core_again():
@@ -78,6 +88,16 @@ def test_a_client_within_its_limits_is_ok_and_one_beyond_says_what_to_do():
     bad = clientdoctor.accuracy(calibration(replace(course, max_ttft_error_s=0.009)))
     assert bad.status == "fail"
     assert "TTFT is off by more than 9 ms" in bad.seen
+    assert bad.remedy
+
+
+def test_an_open_loop_says_how_late_it_was_sent_and_fails_where_the_client_was_what_was_measured():
+    good = clientdoctor.open_loop(calibration(EASY_OPEN))
+    assert (good.status, good.name) == ("ok", "client 200/s")
+    assert good.seen == "1 request in 100 sent 0.00 ms or more after it was due; TTFT +10.00 ms"
+    bad = clientdoctor.open_loop(calibration(EASY_OPEN, schedule_lag_p99_s=0.005, schedule_lag_samples=300))
+    assert bad.status == "fail"
+    assert "behind its schedule by 5 ms" in bad.seen
     assert bad.remedy
 
 
@@ -125,9 +145,10 @@ def test_a_rate_is_streamed_for_about_three_seconds():
 def test_the_command_prints_the_checks(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("tokgate.machine.lock.lock_folder", lambda: tmp_path / "locks")
     monkeypatch.setattr(clientdoctor, "COURSES", (EASY,))
+    monkeypatch.setattr(clientdoctor, "OPEN_LOOP", EASY_OPEN)
     monkeypatch.setattr(clientdoctor, "RATES", ())
     assert main(["doctor", "--client", "--json"]) == 4
-    accuracy, ceiling = json.loads(capsys.readouterr().out)
-    assert accuracy["name"] == "client c=2"
+    accuracy, open_loop, ceiling = json.loads(capsys.readouterr().out)
+    assert (accuracy["name"], open_loop["name"]) == ("client c=2", "client 200/s")
     # Nothing was tried, so nothing was followed.
     assert (ceiling["name"], ceiling["status"]) == ("client ceiling", "fail")

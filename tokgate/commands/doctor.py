@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--client",
         action="store_true",
-        help="instead: what the load client's figures are worth here, against a stub server (about a minute)",
+        help="instead: what the load client's figures are worth here, against a stub server (a minute and a half)",
     )
     parser.set_defaults(command=run)
 

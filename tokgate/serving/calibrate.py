@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ class Course:
     max_tpot_error: float = 0.01
     max_p99_tpot_error: float = 0.02
     requests_per_s: float | None = None
+    max_sent_late_s: float = math.inf
 
     @property
     def tokens(self) -> int:
@@ -66,7 +68,9 @@ COURSES = (
     Course(1000, 2000, 100, ttft_s=0.5, itl_s=0.04, max_ttft_error_s=0.025),
 )
 # 25 answers of 1 s at once, from a server as quick as one of a small model on a GPU.
-OPEN_LOOP = Course(25, 300, 512, ttft_s=0.02, itl_s=0.002, max_ttft_error_s=0.001, requests_per_s=25.0)
+OPEN_LOOP = Course(
+    25, 300, 512, ttft_s=0.02, itl_s=0.002, max_ttft_error_s=0.001, requests_per_s=25.0, max_sent_late_s=0.001
+)
 RATES = (10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000)
 MAX_TPOT_ERROR_AT_A_RATE = 0.02
 
@@ -132,8 +136,13 @@ class Calibration:
         failed = [(record.failure.value, record.detail) for record in self.result.records if record.failure]
         if failed:
             return [f"{len(failed)} of {len(self.result.records)} requests failed: {': '.join(failed[0])}"]
+        found = self.errors.faults(self.course)
+        if self.sent_late_s > self.course.max_sent_late_s:
+            found.append(
+                f"1 request in 100 is sent later than {1e3 * self.course.max_sent_late_s:g} ms after it was due"
+            )
         own = self.result.client_fault()
-        return [*self.errors.faults(self.course), *([own] if own else [])]
+        return [*found, *([own] if own else [])]
 
 
 def errors(ttft_s: float, tpot_s: float, p99_tpot_s: float, truth: dict[str, Any]) -> Errors:

@@ -13,7 +13,7 @@ _REMEDY = "end what else runs here, give the client cores of its own, or measure
 
 
 def client_checks(tell: Callable[[str], None]) -> list[Check]:
-    """Takes about a minute; `tell` hears what is being done."""
+    """Takes a minute and a half; `tell` hears what is being done."""
     cores = two_cores()
     found = []
     for course in COURSES:

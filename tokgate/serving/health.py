@@ -63,13 +63,13 @@ class ClientHealth:
         """Whether it was looked at for long enough."""
         return self.unwatched_share <= _MAX_UNWATCHED_SHARE
 
-    def fault(self, ttft_s: float, decode_s: float) -> str | None:
+    def fault(self, ttft_s: float, decode_s: float | None) -> str | None:
         """Why the run measured the client, and what to do; None where it did not.
 
         `ttft_s` and `decode_s` are means over the requests: time to the first message, and from there to the last.
         Messages are stamped late by the loop's lag. Its mean is so much too much of TTFT; a request's TPOT is wrong by
-        the difference of two lags over its length. Where no request has a TPOT, `decode_s` is 0, and a lag now and then
-        is held against TTFT, which is all that there is.
+        the difference of two lags over its length. Where no request has a TPOT, `decode_s` is None, and a lag now and
+        then is held against TTFT, which is all that there is.
         """
         if not self.is_known:
             return (
@@ -84,11 +84,12 @@ class ClientHealth:
             seen = f"used {self.cpu_share:.0%} of a core (limit {_MAX_CPU_SHARE:.0%})"
         elif self.loop_lag_mean_s > max(late, _NEGLIGIBLE_S):
             seen = f"stamped messages {_ms(self.loop_lag_mean_s)} late on average, at a mean TTFT of {_ms(ttft_s)}"
-        elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * (decode_s or ttft_s), _NEGLIGIBLE_S):
-            apart = (
-                f"first and last token are {_ms(decode_s)} apart" if decode_s else f"a whole answer takes {_ms(ttft_s)}"
-            )
-            seen = f"{self._late_now_and_then}, where {apart}"
+        elif self.loop_lag_p99_s > max(_MAX_TPOT_SHARE * (ttft_s if decode_s is None else decode_s), _NEGLIGIBLE_S):
+            if decode_s is None:
+                took = f"an answer of one token takes {_ms(ttft_s)}"
+            else:
+                took = f"first and last token are {_ms(decode_s)} apart"
+            seen = f"{self._late_now_and_then}, where {took}"
         elif self.schedule_lag_p99_s > max(late, _NEGLIGIBLE_S):
             samples = self.schedule_lag_samples
             one = f"1 of {samples} requests that had a slot" if _are_few(samples) else "1 request in 100"

@@ -56,4 +56,4 @@ class LoadResult:
         ttft_s = [record.ttft_s for record in self.successes]
         if not ttft_s:
             return None
-        return self.health.fault(statistics.fmean(ttft_s), statistics.fmean(decode_s) if decode_s else 0.0)
+        return self.health.fault(statistics.fmean(ttft_s), statistics.fmean(decode_s) if decode_s else None)

@@ -55,7 +55,17 @@ def test_an_open_loop_is_sent_by_its_rate():
     # Three gaps of 5 ms on average, the same ones at each run.
     assert 0.0 < max(due_s) - min(due_s) < 0.1
     assert len(set(due_s)) == 4
-    assert found.sent_late_s == pytest.approx(max(record.queue_s for record in found.result.records), rel=0.5)
+    assert found.sent_late_s > 0
+
+
+def test_how_late_one_request_in_a_hundred_was_sent_is_a_fault_beyond_its_limit():
+    course = replace(EASY_OPEN, max_ttft_error_s=60.0, max_sent_late_s=0.004)
+    found = calibration(course)
+    late = [replace(found.result.records[0], number=number, due_s=-1e-5 * number) for number in range(501)]
+    late = replace(found, result=replace(found.result, records=tuple(late)))
+    assert late.sent_late_s == pytest.approx(0.00495)
+    assert late.faults() == ["1 request in 100 is sent later than 4 ms after it was due"]
+    assert replace(late, course=replace(course, max_sent_late_s=0.005)).faults() == []
 
 
 def test_the_client_is_let_go_from_its_core_again():

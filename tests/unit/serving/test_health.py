@@ -102,12 +102,13 @@ def test_the_same_lag_is_none_where_latencies_are_longer():
 def test_where_answers_are_of_one_token_a_lag_now_and_then_is_held_against_ttft():
     """They have no TPOT that it could make wrong: 20 ms in one of a hundred are none at 3 s, and are at 65 ms."""
     late = replace(WELL, loop_lag_p99_s=0.02)
-    assert late.fault(ttft_s=3.0, decode_s=0.0) is None
-    fault = late.fault(TTFT_S, decode_s=0.0)
+    assert late.fault(ttft_s=3.0, decode_s=None) is None
+    fault = late.fault(TTFT_S, decode_s=None)
     assert fault is not None
-    assert "late by 20 ms or more, where a whole answer takes 65 ms" in fault
-    assert replace(WELL, loop_lag_p99_s=0.07).fault(ttft_s=3.0, decode_s=0.0) is not None
+    assert "late by 20 ms or more, where an answer of one token takes 65 ms" in fault
+    assert replace(WELL, loop_lag_p99_s=0.07).fault(ttft_s=3.0, decode_s=None) is not None
     assert late.fault(ttft_s=3.0, decode_s=0.05) is not None, "these have a TPOT"
+    assert late.fault(ttft_s=3.0, decode_s=0.0) is not None, "all their tokens came in one read"
 
 
 def test_what_ends_an_answer_of_one_token_is_no_decoding():

@@ -34,7 +34,8 @@ _PATIENCE_S = 60.0
 class Course:
     """A load on the stub server's schedule, and the most that the client's figures may be off by.
 
-    A closed loop of `concurrency`; with `requests_per_s` an open one, whose requests come as a Poisson process does.
+    A closed loop of `concurrency`; with `requests_per_s` an open one without a cap, whose requests come as a Poisson
+    process does, and of which about `concurrency` are open at once.
     TTFT and TPOT vary from request to request by 30% of their means, as an exponential distribution does: requests
     that keep in step would show a client's worst side at one moment and its best at all others.
     """
@@ -121,9 +122,7 @@ class Calibration:
 
     @property
     def sent_late_s(self) -> float:
-        """After when it was due one request in a hundred was sent so late or later: the 99th percentile. Of an open
-        loop.
-        """
+        """How long after it was due a request was sent, in seconds: the 99th percentile. Of an open loop."""
         return float(np.percentile([record.queue_s for record in self.result.records], 99))
 
     @property

@@ -25,33 +25,38 @@ def client_checks(tell: Callable[[str], None]) -> list[Check]:
 
 
 def accuracy(calibration: Calibration) -> Check:
-    name = f"client c={calibration.course.concurrency}"
-    faults = calibration.faults()
-    if not calibration.result.successes:
-        return Check(name, "fail", "; ".join(faults), _REMEDY)
-    errors, health = calibration.errors, calibration.result.health
-    seen = (
-        f"TTFT {1e3 * errors.ttft_s:+.2f} ms, TPOT {errors.tpot:+.2%}, P99 TPOT {errors.p99_tpot:+.2%} of the truth at"
-        f" {calibration.tokens_per_s:,.0f} tok/s; {1e6 * calibration.cpu_s_per_token:.1f} ms of CPU per 1,000 tokens,"
-        f" {health.cpu_share:.0%} of a core"
-    )
-    if faults:
-        return Check(name, "fail", f"{seen}: {'; '.join(faults)}", _REMEDY)
-    return Check(name, "ok", seen)
+    """Of a closed loop."""
+
+    def seen() -> str:
+        errors = calibration.errors
+        return (
+            f"TTFT {1e3 * errors.ttft_s:+.2f} ms, TPOT {errors.tpot:+.2%}, P99 TPOT {errors.p99_tpot:+.2%} of the truth"
+            f" at {calibration.tokens_per_s:,.0f} tok/s; {1e6 * calibration.cpu_s_per_token:.1f} ms of CPU per 1,000"
+            f" tokens, {calibration.result.health.cpu_share:.0%} of a core"
+        )
+
+    return _check(f"client c={calibration.course.concurrency}", calibration, seen)
 
 
 def open_loop(calibration: Calibration) -> Check:
-    name = f"client {calibration.course.requests_per_s:g}/s"
+    """Of an open loop: how late its requests are sent."""
+
+    def seen() -> str:
+        return (
+            f"1 request in 100 sent {1e3 * calibration.sent_late_s:.2f} ms or more after it was due; TTFT"
+            f" {1e3 * calibration.errors.ttft_s:+.2f} ms"
+        )
+
+    return _check(f"client {calibration.course.requests_per_s:g}/s", calibration, seen)
+
+
+def _check(name: str, calibration: Calibration, seen: Callable[[], str]) -> Check:
+    """`seen`: what is told of a calibration in which requests succeeded; there is nothing to tell of others."""
     faults = calibration.faults()
-    if not calibration.result.successes:
-        return Check(name, "fail", "; ".join(faults), _REMEDY)
-    seen = (
-        f"1 request in 100 sent {1e3 * calibration.sent_late_s:.2f} ms or more after it was due; TTFT"
-        f" {1e3 * calibration.errors.ttft_s:+.2f} ms"
-    )
+    told = [seen()] if calibration.result.successes else []
     if faults:
-        return Check(name, "fail", f"{seen}: {'; '.join(faults)}", _REMEDY)
-    return Check(name, "ok", seen)
+        return Check(name, "fail", ": ".join([*told, "; ".join(faults)]), _REMEDY)
+    return Check(name, "ok", *told)
 
 
 def ceiling(cores: Cores, tell: Callable[[str], None]) -> Check:
